@@ -1,0 +1,9 @@
+//! Decorators over a store's own backend: views of it, less of it, and faults in front of it.
+
+mod faulty;
+mod shared;
+mod without;
+
+pub use faulty::{Call, Fault, Faulty};
+pub use shared::Shared;
+pub use without::Without;

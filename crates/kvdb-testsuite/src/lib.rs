@@ -1,0 +1,30 @@
+#![doc = include_str!("../README.md")]
+// A suite is test code: a broken assumption of its own may panic, which fails the trial.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod chapter_01;
+mod chapter_02;
+mod chapter_03;
+mod chapter_05;
+mod chapter_06;
+mod chapter_07;
+mod chapter_08;
+mod chapter_10;
+mod ctx;
+pub mod decorate;
+mod failure;
+pub mod help;
+mod property;
+mod registry;
+mod runner;
+mod store;
+mod trial;
+mod unsupported;
+
+pub use ctx::Ctx;
+pub use failure::{Failure, Proof};
+pub use registry::{LANDED, trials};
+pub use runner::{main, run};
+pub use store::{Place, Store};
+pub use trial::Trial;
+pub use unsupported::CALLS;
