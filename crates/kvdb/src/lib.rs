@@ -1,0 +1,14 @@
+#![cfg_attr(feature = "memory", doc = include_str!("../../../README.md"))]
+#![cfg_attr(not(feature = "memory"), doc = "One async API for coordination stores; see the README of the project.")]
+
+mod connect;
+mod instance;
+mod linked;
+mod password;
+pub mod prelude;
+mod uri;
+
+pub use connect::{Version, connect, connect_with, new, version, version_at};
+pub use instance::{instance, set_instance};
+pub use kvdb_core::*;
+pub use linked::backends;

@@ -1,0 +1,94 @@
+//! The backends that this build has, and what to say of the others.
+
+use kvdb_core::registry::{self, BackendFactory};
+use kvdb_core::{Error, ErrorKind, Result};
+
+/// Named here, not only submitted to `inventory`: a linker drops a crate that nothing names.
+static LINKED: &[&BackendFactory] = &[
+    #[cfg(feature = "memory")]
+    &kvdb_memory::FACTORY,
+    #[cfg(feature = "redb")]
+    &kvdb_redb::FACTORY,
+];
+
+/// The backends that are linked in or were registered at run time, sorted by name.
+#[must_use]
+pub fn backends() -> Vec<&'static BackendFactory> {
+    registry::factories(LINKED)
+}
+
+/// How a backend that this project knows can be had.
+enum Source {
+    /// By this cargo feature.
+    Feature(&'static str),
+    /// Not in this version.
+    NotYet,
+}
+
+/// Every backend of the project with its names, linked in or not.
+const KNOWN: &[(&[&str], Source)] = &[
+    (&["mem", "memory", "memv1", "kv-mem"], Source::Feature("memory")),
+    (&["redb", "file", "boltv1", "bolt-kv"], Source::Feature("redb")),
+    (&["etcdv3", "etcd", "etcdv3-kv"], Source::NotYet),
+    (&["consul", "consulv1", "consul-kv"], Source::NotYet),
+    (&["zookeeper", "zk", "zookeeperv1", "zookeeper-kv"], Source::NotYet),
+];
+
+/// The backend that answers to `name`.
+///
+/// # Errors
+/// `UnknownBackend` listing the linked ones and what would add the missing one; `InvalidConfig` when two answer to it.
+pub(crate) fn find(name: &str) -> Result<&'static BackendFactory> {
+    registry::find(name, LINKED).map_err(|error| match (error.kind(), way_out(name)) {
+        (ErrorKind::UnknownBackend, Some(way_out)) => {
+            Error::new(ErrorKind::UnknownBackend, format!("{}; {way_out}", error.message()))
+        }
+        _ => error,
+    })
+}
+
+fn way_out(name: &str) -> Option<String> {
+    let (names, source) = KNOWN.iter().find(|(names, _)| names.contains(&name))?;
+    let first = names.first()?;
+    Some(match source {
+        Source::Feature(feature) => format!("the cargo feature `{feature}` of the crate `kvdb` adds `{first}`"),
+        Source::NotYet => format!("this version of kvdb has no `{first}` backend yet"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_name_lists_the_linked_backends() {
+        let error = find("nosuch").unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::UnknownBackend);
+        for factory in backends() {
+            assert!(error.to_string().contains(factory.name), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_known_name_that_is_not_linked_says_what_adds_it() {
+        assert!(find("zk").unwrap_err().to_string().contains("no `zookeeper` backend yet"));
+        assert!(way_out("file").unwrap().contains("cargo feature `redb`"));
+        assert!(way_out("memv1").unwrap().contains("cargo feature `memory`"));
+        assert_eq!(way_out("nosuch"), None);
+    }
+
+    #[test]
+    fn the_linked_backends_answer_to_the_names_that_are_known_of_them() {
+        for (names, source) in KNOWN {
+            let linked = match source {
+                Source::Feature("memory") => cfg!(feature = "memory"),
+                Source::Feature("redb") => cfg!(feature = "redb"),
+                _ => false,
+            };
+            for name in names.iter() {
+                let found = find(name).ok().map(|factory| factory.name);
+                assert_eq!(found, linked.then(|| names[0]), "{name}");
+            }
+        }
+    }
+}

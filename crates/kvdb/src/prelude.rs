@@ -1,0 +1,3 @@
+//! Everything an app needs: `use kvdb::prelude::*;`.
+
+pub use kvdb_core::prelude::*;
