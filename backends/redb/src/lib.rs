@@ -1,0 +1,1 @@
+//! The embedded file store of kvdb, on redb.
