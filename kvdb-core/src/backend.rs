@@ -1,0 +1,99 @@
+//! What the author of a store writes.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_core::stream::BoxStream;
+
+use crate::{
+    AdminReply, AdminRequest, Batch, Capabilities, Error, Feed, Fetched, Key, KeyRange, LeaseId, LeaseInfo, Limits,
+    Outcome, Page, Read, Result, Revision, Scan, WatchSpec,
+};
+
+/// A coordination store: nine required methods over opaque absolute keys, no policy.
+///
+/// Whoever implements it must keep these; everything else of the contract the engine derives:
+///
+/// * `commit` is atomic: all guards hold and all ops are written in one revision, or nothing is.
+/// * Every changing commit has a revision greater than all before, kept over restarts where the store is durable.
+/// * `get` and `list` show every write that was answered before they began, unless asked to be stale.
+/// * A watch is registered when `watch` returns: no later write is missed.
+/// * A future may be dropped at any await: then the write happens wholly or not at all.
+/// * Errors carry an [`crate::ErrorKind`] and a [`crate::Retry`] class; a write that was sent and not answered is
+///   `Ambiguous`. Operation, key and backend are added by the engine.
+/// * Nothing panics.
+#[async_trait]
+pub trait Backend: fmt::Debug + Send + Sync + 'static {
+    /// What the store can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// What the store can take.
+    fn limits(&self) -> Limits;
+
+    /// Reads one key.
+    async fn get(&self, key: &Key, read: &Read) -> Result<Fetched>;
+
+    /// Lists a range in key order, in pages that all show one revision while the stream lives. The last page may be
+    /// empty; there is at least one page.
+    fn list(&self, range: &KeyRange, scan: &Scan) -> BoxStream<'static, Result<Page>>;
+
+    /// Checks the guards and writes the ops, all or nothing, in one revision.
+    async fn commit(&self, batch: &Batch) -> Result<Outcome>;
+
+    /// Registers a watch.
+    ///
+    /// # Errors
+    /// `Compacted` when the history after `spec.after` is gone; `FutureRevision` when `after` is above the present.
+    async fn watch(&self, spec: &WatchSpec) -> Result<Feed>;
+
+    /// Grants a lease of at least `ttl`; answers the granted time to live.
+    async fn grant(&self, ttl: Duration) -> Result<(LeaseId, Duration)>;
+
+    /// Starts the lease's time to live anew; answers it.
+    ///
+    /// # Errors
+    /// `LeaseNotFound`.
+    async fn keep_alive(&self, lease: &LeaseId) -> Result<Duration>;
+
+    /// Ends the lease and deletes its keys.
+    ///
+    /// # Errors
+    /// `LeaseNotFound`.
+    async fn revoke(&self, lease: &LeaseId) -> Result<()>;
+
+    /// What is left of a lease and the keys attached to it (LEASE_INFO).
+    async fn lease_info(&self, _lease: &LeaseId) -> Result<LeaseInfo> {
+        Err(Error::unsupported(Capabilities::LEASE_INFO))
+    }
+
+    /// Drops history before `before` (COMPACT); what is live at `before` stays readable there. History that is gone
+    /// already is no error.
+    ///
+    /// # Errors
+    /// `FutureRevision` when `before` is above the present revision.
+    async fn compact(&self, _before: Revision) -> Result<()> {
+        Err(Error::unsupported(Capabilities::COMPACT))
+    }
+
+    /// Administers users and members (USERS, MEMBERS).
+    async fn admin(&self, request: &AdminRequest) -> Result<AdminReply> {
+        Err(Error::unsupported(match request {
+            AdminRequest::AddUser { .. }
+            | AdminRequest::RemoveUser { .. }
+            | AdminRequest::GrantUserAccess { .. }
+            | AdminRequest::RevokeUserAccess { .. } => Capabilities::USERS,
+            _ => Capabilities::MEMBERS,
+        }))
+    }
+
+    /// Facts for `info`, such as a file's store id.
+    fn details(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    /// Lets go of what the store holds: connections, files, threads. Later calls answer `Closed`.
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,197 @@
+//! Text keys and absolute keys: the only code that applies the domain.
+
+use std::borrow::Cow;
+use std::ops::Bound;
+
+use crate::{Error, Key, KeyRange, Result, Target};
+
+/// The segment that no user key may have; everything of the library's own lies below one.
+const RESERVED: &str = "_kvdb";
+
+/// A key prefix under which all keys of a handle lie.
+#[derive(Debug)]
+pub(crate) struct Domain {
+    /// Empty, or normalised text with a slash at its end.
+    prefix: String,
+}
+
+impl Domain {
+    pub(crate) fn new(name: &str) -> Result<Self> {
+        let mut prefix = normalize(name)?.into_owned();
+        if !prefix.is_empty() {
+            prefix.push('/');
+        }
+        Ok(Self { prefix })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.prefix.strip_suffix('/').unwrap_or_default()
+    }
+
+    /// The absolute key of a user's key.
+    pub(crate) fn key(&self, text: &str) -> Result<Key> {
+        let text = normalize(text)?;
+        if text.is_empty() {
+            return Err(Error::invalid("the key is empty; a key is text with segments joined by `/`"));
+        }
+        Ok(self.join(&[&text]))
+    }
+
+    /// The range of a user's target.
+    pub(crate) fn range(&self, target: Target<'_>) -> Result<KeyRange> {
+        match target {
+            Target::Key(key) => self.key(key).map(KeyRange::single),
+            Target::Tree(prefix) => self.directory(prefix),
+            Target::Range(start, end) => self.bounds(start, end),
+        }
+    }
+
+    fn directory(&self, prefix: &str) -> Result<KeyRange> {
+        let text = normalize(prefix)?;
+        if text.is_empty() {
+            return Ok(KeyRange::prefix(self.prefix.as_bytes()));
+        }
+        #[cfg(kvdb_mutant = "app_sees_app2")]
+        return Ok(KeyRange::prefix(self.join(&[&text]).as_bytes()));
+        #[cfg(not(kvdb_mutant = "app_sees_app2"))]
+        Ok(KeyRange::prefix(self.join(&[&text, "/"]).as_bytes()))
+    }
+
+    fn bounds(&self, start: Bound<&str>, end: Bound<&str>) -> Result<KeyRange> {
+        let bound = |bound: Bound<&str>| -> Result<Bound<Key>> {
+            let absolute = |text: &str| {
+                let text = text.trim_start_matches('/');
+                if text.split('/').any(|segment| segment == RESERVED) {
+                    return Err(reserved());
+                }
+                Ok(self.join(&[text]))
+            };
+            Ok(match bound {
+                Bound::Included(text) => Bound::Included(absolute(text)?),
+                Bound::Excluded(text) => Bound::Excluded(absolute(text)?),
+                Bound::Unbounded => Bound::Unbounded,
+            })
+        };
+        let whole = KeyRange::prefix(self.prefix.as_bytes());
+        Ok(KeyRange {
+            start: match bound(start)? {
+                Bound::Unbounded => whole.start,
+                bound => bound,
+            },
+            end: match bound(end)? {
+                Bound::Unbounded => whole.end,
+                bound => bound,
+            },
+        })
+    }
+
+    /// The directory of a lock's waiters: its end cannot be part of another lock's name.
+    pub(crate) fn lock_directory(&self, name: &str) -> Result<String> {
+        let name = normalize(name)?;
+        if name.is_empty() {
+            return Err(Error::invalid("the lock's name is empty"));
+        }
+        Ok(format!("{}{RESERVED}/lock/{name}/{RESERVED}/", self.prefix))
+    }
+
+    /// The user's text of an absolute key; `None` for what users do not see.
+    pub(crate) fn relative<'k>(&self, key: &'k Key) -> Option<&'k str> {
+        let text = std::str::from_utf8(key.as_bytes()).ok()?.strip_prefix(self.prefix.as_str())?;
+        (!is_reserved(text)).then_some(text)
+    }
+
+    /// The innermost reserved directory that hides an absolute key inside the domain, if one does.
+    pub(crate) fn hiding_directory<'k>(&self, key: &'k Key) -> Option<&'k [u8]> {
+        let text = std::str::from_utf8(key.as_bytes()).ok()?;
+        let inside = text.strip_prefix(self.prefix.as_str())?;
+        let mut end = self.prefix.len();
+        for segment in inside.split_inclusive('/') {
+            end += segment.len();
+            if segment.strip_suffix('/') == Some(RESERVED) {
+                return text.as_bytes().get(..end);
+            }
+        }
+        None
+    }
+
+    fn join(&self, parts: &[&str]) -> Key {
+        let mut text = String::with_capacity(self.prefix.len() + parts.iter().map(|part| part.len()).sum::<usize>());
+        text.push_str(&self.prefix);
+        for part in parts {
+            text.push_str(part);
+        }
+        Key::from(text)
+    }
+}
+
+/// The number of bytes that a directory's name and slash take at the start of its keys.
+pub(crate) fn directory_len(prefix: &str) -> usize {
+    match normalize(prefix).map_or(0, |text| text.len()) {
+        0 => 0,
+        len => len + 1,
+    }
+}
+
+fn is_reserved(text: &str) -> bool {
+    text.as_bytes().contains(&b'_') && text.split('/').any(|segment| segment == RESERVED)
+}
+
+fn reserved() -> Error {
+    Error::invalid("the segment `_kvdb` is the library's own; choose another name")
+}
+
+/// Removes leading, trailing and repeated slashes and refuses what no key may hold (contract 1.1, 1.2, 1.6).
+fn normalize(text: &str) -> Result<Cow<'_, str>> {
+    if let Some(control) = text.chars().find(|c| c.is_control()) {
+        return Err(Error::invalid(format!("the key holds the control character U+{:04X}", u32::from(control))));
+    }
+    let mut clean = true;
+    for segment in text.split('/') {
+        match segment {
+            "" => clean = false,
+            "." | ".." => return Err(Error::invalid("a key's segment cannot be `.` or `..`")),
+            RESERVED => return Err(reserved()),
+            _ => {}
+        }
+    }
+    if clean || text.is_empty() {
+        return Ok(Cow::Borrowed(text));
+    }
+    let segments: Vec<&str> = text.split('/').filter(|segment| !segment.is_empty()).collect();
+    Ok(Cow::Owned(segments.join("/")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slashes_are_normalised_and_the_domain_is_applied_once() {
+        let domain = Domain::new("/app//x/").unwrap();
+        assert_eq!(domain.name(), "app/x");
+        let key = domain.key("///create//foo/").unwrap();
+        assert_eq!(key.as_bytes(), b"app/x/create/foo");
+        assert_eq!(domain.relative(&key), Some("create/foo"));
+        assert_eq!(directory_len("/a//b/"), 4);
+        assert_eq!(directory_len("//"), 0);
+    }
+
+    #[test]
+    fn reserved_segments_are_refused_and_hidden_at_every_depth() {
+        let domain = Domain::new("app").unwrap();
+        for text in ["_kvdb", "_kvdb/a", "a/_kvdb/b", "a/_kvdb"] {
+            assert!(domain.key(text).is_err(), "{text}");
+            assert_eq!(domain.relative(&Key::from(format!("app/{text}"))), None, "{text}");
+        }
+        assert!(domain.key("a_kvdb/_kvdb2").is_ok());
+        assert_eq!(domain.hiding_directory(&Key::from("app/a/_kvdb/b")), Some(&b"app/a/_kvdb/"[..]));
+    }
+
+    #[test]
+    fn hostile_keys_are_refused() {
+        let domain = Domain::new("").unwrap();
+        for text in ["", "/", "a/./b", "..", "a\0b", "a\u{7f}", "a\u{9f}b", "a\nb"] {
+            assert!(domain.key(text).is_err(), "{text:?}");
+        }
+    }
+}

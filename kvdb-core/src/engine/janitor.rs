@@ -1,0 +1,95 @@
+//! What drops ask for: one task per engine, fed by an unbounded channel that any thread can send to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use tokio::runtime;
+use tokio::sync::mpsc;
+
+use super::deadline::Deadline;
+use crate::{Backend, Batch, ErrorKind, Guard, Key, LeaseId, Op, Result, Revision};
+
+/// How long one try of a chore may take before it is tried anew.
+const TRY: Duration = Duration::from_secs(10);
+
+/// Something to be cleaned up however long the store is out of reach.
+#[derive(Debug)]
+enum Chore {
+    /// Delete a key of ours; with a revision only if it is still that write.
+    Delete { key: Key, written: Option<Revision> },
+    /// End a lease of ours and its keys.
+    Revoke(LeaseId),
+}
+
+/// Sends chores; never blocks and never fails, also from a plain thread or a runtime that is going down. When the
+/// runtime is gone the leases free what is left.
+#[derive(Clone, Debug)]
+pub(super) struct Janitor(mpsc::UnboundedSender<Chore>);
+
+impl Janitor {
+    pub(super) fn start(runtime: &runtime::Handle, backend: Arc<dyn Backend>) -> Self {
+        let (chores, queue) = mpsc::unbounded_channel();
+        runtime.spawn(work(backend, queue));
+        Self(chores)
+    }
+
+    pub(super) fn delete(&self, key: Key, written: Option<Revision>) {
+        // A failed send means that the runtime is gone.
+        let _ = self.0.send(Chore::Delete { key, written });
+    }
+
+    pub(super) fn revoke(&self, lease: LeaseId) {
+        let _ = self.0.send(Chore::Revoke(lease));
+    }
+}
+
+/// Ends once the engine is gone and every chore is done or has had its last try.
+async fn work(backend: Arc<dyn Backend>, mut queue: mpsc::UnboundedReceiver<Chore>) {
+    let mut chores = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            chore = queue.recv() => match chore {
+                Some(chore) => chores.push(until_done(Arc::clone(&backend), chore)),
+                None => break,
+            },
+            Some(()) = chores.next() => {}
+        }
+    }
+    // Without its engine nothing keeps a lease alive any more: what is not done soon ends by itself.
+    let _ = tokio::time::timeout(TRY, chores.collect::<()>()).await;
+}
+
+async fn until_done(backend: Arc<dyn Backend>, chore: Chore) {
+    loop {
+        let result = attempt(backend.as_ref(), &chore, &mut Deadline::new(TRY)).await;
+        match result {
+            Ok(()) => return,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::Closed | ErrorKind::LeaseNotFound | ErrorKind::PermissionDenied
+                ) =>
+            {
+                return;
+            }
+            Err(error) => {
+                tracing::debug!(%error, ?chore, "cleaning up failed; trying again");
+                let _ = Deadline::new(TRY).pause(error).map(drop).await;
+            }
+        }
+    }
+}
+
+async fn attempt(backend: &dyn Backend, chore: &Chore, deadline: &mut Deadline) -> Result<()> {
+    match chore {
+        Chore::Delete { key, written } => {
+            let guards = written.map(|written| Guard::Unchanged(key.clone(), written)).into_iter().collect();
+            let batch = Batch { guards, ops: vec![Op::Delete { key: key.clone(), previous: false }] };
+            // A conflict is as good: the key is gone or not ours.
+            deadline.write(|| backend.commit(&batch)).await.map(drop)
+        }
+        Chore::Revoke(lease) => deadline.write(|| backend.revoke(lease)).await,
+    }
+}

@@ -1,0 +1,163 @@
+//! The leases that carry a handle's locks: one per TTL, kept alive while a lock uses it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::Shared;
+use super::deadline::Deadline;
+use crate::{Backend, ErrorKind, LeaseId, Result};
+
+/// One kept-alive lease.
+///
+/// It counts as lost when the store says so, or when a TTL has passed since the last good keep-alive was *sent*: by
+/// then the store may have given the lock to another one.
+pub(super) struct Keeper {
+    pub(super) lease: LeaseId,
+    ttl: Duration,
+    deadline: Mutex<Instant>,
+    lost: watch::Sender<bool>,
+    users: AtomicUsize,
+}
+
+/// The keepers of a handle by TTL. A slot is locked while its lease is granted, so that two locks share one.
+#[derive(Debug, Default)]
+pub(super) struct Keepers(Mutex<HashMap<Duration, Slot>>);
+
+type Slot = Arc<tokio::sync::Mutex<Option<Arc<Keeper>>>>;
+
+/// A lock's share in a keeper; dropping it gives it back.
+#[derive(Debug)]
+pub(super) struct Share(pub(super) Arc<Keeper>);
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.0.users.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keeper").field("lease", &self.lease).field("ttl", &self.ttl).finish_non_exhaustive()
+    }
+}
+
+impl Keeper {
+    fn deadline(&self) -> MutexGuard<'_, Instant> {
+        self.deadline.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
+        !*self.lost.borrow() && Instant::now() < *self.deadline()
+    }
+
+    /// Resolves when the lease is lost.
+    pub(super) async fn until_lost(&self) {
+        let mut lost = self.lost.subscribe();
+        // The sender lives in `self`, so the wait ends by a loss alone.
+        let _ = lost.wait_for(|lost| *lost).await;
+    }
+
+    fn lose(&self) {
+        self.lost.send_replace(true);
+    }
+
+    /// Sends keep-alives three times a TTL until the lease is lost or nobody has used it for a whole TTL.
+    async fn keep(self: Arc<Self>, shared: Weak<Shared>, slot: Slot) {
+        let mut idle_since = None;
+        while let Some(backend) = Self::pause(&shared, self.ttl / 3).await {
+            if self.users.load(Ordering::Acquire) > 0 {
+                idle_since = None;
+            } else if idle_since.get_or_insert_with(Instant::now).elapsed() >= self.ttl {
+                let mut slot = slot.lock().await;
+                if self.users.load(Ordering::Acquire) == 0 {
+                    slot.take_if(|keeper| Arc::ptr_eq(keeper, &self));
+                    drop(slot);
+                    if let Some(shared) = shared.upgrade() {
+                        shared.janitor.revoke(self.lease.clone());
+                    }
+                    return;
+                }
+            }
+            if self.refresh(backend).await.is_err() {
+                self.lose();
+                slot.lock().await.take_if(|keeper| Arc::ptr_eq(keeper, &self));
+                return;
+            }
+        }
+    }
+
+    /// Waits; answers the backend, or `None` when the handle is gone or closed.
+    async fn pause(shared: &Weak<Shared>, pause: Duration) -> Option<Arc<dyn Backend>> {
+        tokio::time::sleep(pause).await;
+        let shared = shared.upgrade()?;
+        (!shared.is_closed()).then(|| Arc::clone(&shared.backend))
+    }
+
+    /// One good keep-alive, tried again until the local deadline.
+    async fn refresh(&self, backend: Arc<dyn Backend>) -> Result<(), ()> {
+        loop {
+            let until = *self.deadline();
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(());
+            }
+            let sent = Instant::now();
+            // A try of its own for each third of what is left: a stalled connection must not use up all of it.
+            let mut one = Deadline::new(left.min(self.ttl / 3).max(Duration::from_millis(1)));
+            match one.one(backend.keep_alive(&self.lease)).await {
+                Ok(ttl) => {
+                    *self.deadline() = sent + ttl;
+                    return Ok(());
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::LeaseNotFound | ErrorKind::Closed) => return Err(()),
+                Err(_) => tokio::time::sleep_until((Instant::now() + self.ttl / 20).min(until)).await,
+            }
+        }
+    }
+}
+
+impl Keepers {
+    fn slot(&self, ttl: Duration) -> Slot {
+        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // A slot that only the map knows and that is empty belongs to a TTL nobody uses any more.
+        slots.retain(|_, slot| Arc::strong_count(slot) > 1 || slot.try_lock().is_ok_and(|keeper| keeper.is_some()));
+        Arc::clone(slots.entry(ttl).or_default())
+    }
+
+    /// Takes every lease out, for its end: on close, or with the engine's drop.
+    pub(super) fn drain(&self) -> Vec<LeaseId> {
+        let slots = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        slots.into_values().filter_map(|slot| Some(slot.try_lock().ok()?.take()?.lease.clone())).collect()
+    }
+}
+
+impl Shared {
+    /// A share in the handle's kept-alive lease of this TTL, granted now if there is none.
+    pub(super) async fn keeper(self: &Arc<Self>, ttl: Duration, deadline: &mut Deadline) -> Result<Share> {
+        let slot = self.keepers.slot(ttl);
+        let mut place = slot.lock().await;
+        self.ensure_open()?;
+        if let Some(keeper) = place.as_ref().filter(|keeper| keeper.is_alive()) {
+            keeper.users.fetch_add(1, Ordering::AcqRel);
+            return Ok(Share(Arc::clone(keeper)));
+        }
+        let sent = Instant::now();
+        let (lease, granted) = self.grant(ttl, deadline).await?;
+        let keeper = Arc::new(Keeper {
+            lease,
+            ttl: granted,
+            deadline: Mutex::new(sent + granted),
+            lost: watch::Sender::new(false),
+            users: AtomicUsize::new(1),
+        });
+        self.runtime.spawn(Arc::clone(&keeper).keep(Arc::downgrade(self), Arc::clone(&slot)));
+        *place = Some(Arc::clone(&keeper));
+        Ok(Share(keeper))
+    }
+}

@@ -1,0 +1,115 @@
+//! Leases of users.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Shared;
+use super::deadline::{Deadline, later};
+use crate::{CallOptions, Capabilities, Error, ErrorKind, Lease, LeaseId, LeaseInfo, Limits, Result};
+
+/// The leases that users of this handle were granted and that may still live: `close` revokes them.
+#[derive(Debug, Default)]
+pub(super) struct Granted(Mutex<HashMap<LeaseId, Instant>>);
+
+impl Granted {
+    /// Notes that a lease lives at most this long from now on.
+    fn note(&self, lease: LeaseId, ttl: Duration) {
+        let mut granted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Forgetting the dead when the map would grow keeps it no larger than twice the living.
+        if granted.len() == granted.capacity() {
+            let now = Instant::now();
+            granted.retain(|_, until| *until > now);
+        }
+        // Twice: the store may see a lease's end one TTL later than we do.
+        granted.insert(lease, later(ttl * 2));
+    }
+
+    fn knows(&self, lease: &LeaseId) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(lease)
+    }
+
+    fn forget(&self, lease: &LeaseId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(lease);
+    }
+
+    pub(super) fn drain(&self) -> Vec<LeaseId> {
+        let mut granted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        granted.drain().map(|(lease, _)| lease).collect()
+    }
+}
+
+impl Shared {
+    pub(super) async fn lease_grant(&self, ttl: Duration, options: CallOptions) -> Result<Lease> {
+        self.ensure_open()?;
+        self.require(Capabilities::LEASES)?;
+        self.check_ttl(ttl)?;
+        let (id, granted) = self.grant(ttl, &mut self.deadline(options.timeout)).await?;
+        self.granted.note(id.clone(), granted);
+        Ok(Lease::new(id, granted))
+    }
+
+    pub(super) async fn lease_keep_alive(&self, lease: &LeaseId, options: CallOptions) -> Result<Duration> {
+        self.ensure_open()?;
+        self.require(Capabilities::LEASES)?;
+        // Keeping alive twice does what once does: an unknown outcome is tried again like a read.
+        let ttl = self.deadline(options.timeout).read(|| self.backend.keep_alive(lease)).await?;
+        if self.granted.knows(lease) {
+            self.granted.note(lease.clone(), ttl);
+        }
+        Ok(ttl)
+    }
+
+    pub(super) async fn lease_revoke(&self, lease: &LeaseId, options: CallOptions) -> Result<()> {
+        self.ensure_open()?;
+        self.require(Capabilities::LEASES)?;
+        self.deadline(options.timeout).write(|| self.backend.revoke(lease)).await?;
+        self.granted.forget(lease);
+        Ok(())
+    }
+
+    pub(super) async fn lease_info(&self, lease: &LeaseId, options: CallOptions) -> Result<LeaseInfo> {
+        self.ensure_open()?;
+        self.require(Capabilities::LEASE_INFO)?;
+        let mut info = self.deadline(options.timeout).read(|| self.backend.lease_info(lease)).await?;
+        info.keys = info
+            .keys
+            .into_iter()
+            .filter_map(|key| self.domain.relative(&crate::Key::from(key)).map(str::to_owned))
+            .collect();
+        Ok(info)
+    }
+
+    /// Grants a lease that is what was asked for, up to rounding: a clamped one is given back (contract 6.2).
+    pub(super) async fn grant(&self, ttl: Duration, deadline: &mut Deadline) -> Result<(LeaseId, Duration)> {
+        let (lease, granted) = deadline.write(|| self.backend.grant(ttl)).await?;
+        let limits = self.backend.limits();
+        if granted < ttl || granted >= ttl + limits.ttl_granularity.max(Duration::from_nanos(1)) {
+            self.janitor.revoke(lease);
+            return Err(out_of_bounds(ttl, &limits));
+        }
+        Ok((lease, granted))
+    }
+
+    pub(super) fn check_ttl(&self, ttl: Duration) -> Result<()> {
+        let limits = self.backend.limits();
+        if ttl.is_zero() || ttl < limits.ttl_min || limits.ttl_max.is_some_and(|max| ttl > max) {
+            return Err(out_of_bounds(ttl, &limits));
+        }
+        Ok(())
+    }
+}
+
+fn out_of_bounds(ttl: Duration, limits: &Limits) -> Error {
+    let (min, max) = (limits.ttl_min, limits.ttl_max);
+    let bounds = match max {
+        Some(max) => format!("from {min:?} to {max:?}"),
+        None => format!("from {min:?}"),
+    };
+    Error::new(
+        ErrorKind::TtlNotSupported { min, max },
+        format!("{ttl:?} is not granted; the store takes TTLs {bounds}"),
+    )
+}

@@ -1,0 +1,183 @@
+//! The one `impl Kvdb` with logic: domain, checks, conditions, leases, locks, watches over any [`Backend`].
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime;
+use tokio::sync::watch;
+
+use crate::options::Common;
+use crate::{Backend, Error, ErrorKind, FatalCallback, Info, Operation, Options, Result};
+
+mod condition;
+mod deadline;
+mod domain;
+mod janitor;
+mod keeper;
+mod lease;
+mod list;
+mod lock;
+mod lock_guard;
+mod read;
+mod tree;
+mod verbs;
+mod watch_reader;
+mod watch_resync;
+mod watch_upstream;
+mod write;
+
+pub(crate) use domain::directory_len;
+pub use list::{ListPage, Listing, Pages};
+pub use lock_guard::LockGuard;
+pub use watch_reader::Watch;
+
+use domain::Domain;
+
+/// One opened store under one domain.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    shared: Arc<Shared>,
+}
+
+/// What the engine's calls, tasks, guards and watches share.
+///
+/// Locks: `settings`, `keepers`, `granted` and `upstreams` are held for moments only, never across an await and never
+/// two at a time.
+pub(crate) struct Shared {
+    name: &'static str,
+    backend: Arc<dyn Backend>,
+    domain: Domain,
+    timeout: Duration,
+    lock_ttl: Duration,
+    settings: Mutex<Settings>,
+    runtime: runtime::Handle,
+    janitor: janitor::Janitor,
+    closed: watch::Sender<bool>,
+    keepers: keeper::Keepers,
+    granted: lease::Granted,
+    upstreams: watch_upstream::Upstreams,
+}
+
+/// What can be set while the handle is in use.
+struct Settings {
+    on_fatal: Option<FatalCallback>,
+    lock_wait: Duration,
+    lock_hold: Option<Duration>,
+}
+
+impl Engine {
+    /// Takes over a connected backend.
+    ///
+    /// # Errors
+    /// `InvalidConfig` for options or a domain that make no sense, or outside a tokio runtime.
+    pub(crate) fn open(name: &'static str, backend: Arc<dyn Backend>, domain: &str, options: &Options) -> Result<Self> {
+        let invalid = |error: Error| error.with_operation(Operation::Connect).with_backend(name);
+        let common: Common = options.common().map_err(invalid)?;
+        let domain = Domain::new(domain).map_err(invalid)?;
+        let runtime = runtime::Handle::try_current().map_err(|source| {
+            invalid(Error::new(ErrorKind::InvalidConfig, "open the store inside a tokio runtime").with_source(source))
+        })?;
+        let janitor = janitor::Janitor::start(&runtime, Arc::clone(&backend));
+        let shared = Shared {
+            name,
+            backend,
+            domain,
+            timeout: common.timeout,
+            lock_ttl: common.lock_ttl,
+            settings: Mutex::new(Settings {
+                on_fatal: options.fatal_callback(),
+                lock_wait: common.lock_wait,
+                lock_hold: common.lock_hold,
+            }),
+            runtime,
+            janitor,
+            closed: watch::Sender::new(false),
+            keepers: keeper::Keepers::default(),
+            granted: lease::Granted::default(),
+            upstreams: watch_upstream::Upstreams::default(),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    pub(crate) fn set_fatal_callback(&self, callback: FatalCallback) {
+        self.shared.settings().on_fatal = Some(callback);
+    }
+
+    pub(crate) fn lock_hold(&self) -> Option<Duration> {
+        self.shared.settings().lock_hold
+    }
+
+    pub(crate) fn set_lock_hold(&self, hold: Option<Duration>) {
+        self.shared.settings().lock_hold = hold;
+    }
+
+    pub(crate) fn lock_wait(&self) -> Duration {
+        self.shared.settings().lock_wait
+    }
+
+    pub(crate) fn set_lock_wait(&self, wait: Duration) {
+        self.shared.settings().lock_wait = wait;
+    }
+}
+
+impl Shared {
+    fn settings(&self) -> MutexGuard<'_, Settings> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn info(&self) -> Info {
+        Info::new(self.name, self.domain.name().to_owned(), self.backend.details())
+    }
+
+    fn is_closed(&self) -> bool {
+        *self.closed.borrow()
+    }
+
+    fn ensure_open(&self) -> Result<()> {
+        if self.is_closed() { Err(closed_error()) } else { Ok(()) }
+    }
+
+    /// Resolves when the handle is closed.
+    async fn until_closed(&self) {
+        let mut closed = self.closed.subscribe();
+        // The sender lives in `self`, so the wait ends by a close alone.
+        let _ = closed.wait_for(|closed| *closed).await;
+    }
+
+    /// Reports what no call can report. The default logs.
+    fn fatal(&self, error: &Error) {
+        let callback = self.settings().on_fatal.clone();
+        match callback {
+            Some(callback) => callback(error),
+            None => tracing::error!(%error, "kvdb"),
+        }
+    }
+
+    /// The error of a call, with all that the engine knows about it.
+    fn explain(&self, operation: Operation, key: &str, error: Error) -> Error {
+        let error = error.with_operation(operation).with_backend(self.name);
+        if key.is_empty() { error } else { error.with_key(key) }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        for lease in self.keepers.drain() {
+            self.janitor.revoke(lease);
+        }
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("backend", &self.backend)
+            .field("domain", &self.domain.name())
+            .finish_non_exhaustive()
+    }
+}
+
+fn closed_error() -> Error {
+    Error::new(ErrorKind::Closed, "the handle was closed; open a new one")
+}

@@ -1,0 +1,160 @@
+//! The engine as a [`Kvdb`]: each verb is done elsewhere; here its error learns what it was about.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::{Engine, LockGuard, Pages, Watch, closed_error};
+use crate::{
+    AdminReply, AdminRequest, CallOptions, Capabilities, DeleteOptions, Deleted, GetOptions, Info, KvPair, Kvdb, Lease,
+    LeaseId, LeaseInfo, Limits, ListOptions, LockHolder, LockOptions, Operation, PutOptions, Result, Revision, Target,
+    WatchOptions,
+};
+
+impl Engine {
+    fn explain<T>(&self, operation: Operation, key: &str, result: Result<T>) -> Result<T> {
+        result.map_err(|error| self.shared.explain(operation, key, error))
+    }
+}
+
+#[async_trait]
+impl Kvdb for Engine {
+    fn info(&self) -> Info {
+        self.shared.info()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.shared.backend.capabilities()
+    }
+
+    fn limits(&self) -> Limits {
+        self.shared.backend.limits()
+    }
+
+    async fn get_opts(&self, key: &str, options: GetOptions) -> Result<Option<KvPair>> {
+        let result = self.shared.get(key, options).await;
+        self.explain(Operation::Get, key, result)
+    }
+
+    async fn list_opts(&self, target: Target<'_>, options: ListOptions) -> Result<Pages> {
+        self.explain(Operation::List, target.name(), self.shared.list(target, options))
+    }
+
+    async fn put_opts(&self, key: &str, value: Bytes, options: PutOptions) -> Result<KvPair> {
+        let operation = options.operation();
+        let result = self.shared.put(key, value, options).await;
+        self.explain(operation, key, result)
+    }
+
+    async fn delete_opts(&self, target: Target<'_>, options: DeleteOptions) -> Result<Deleted> {
+        match target {
+            Target::Key(key) => {
+                let operation = if options.when.is_none() { Operation::Delete } else { Operation::CompareAndDelete };
+                let result = self.shared.delete(key, options).await;
+                self.explain(operation, key, result)
+            }
+            _ => {
+                let result = self.shared.delete_range(target, options).await;
+                self.explain(Operation::DeleteTree, target.name(), result)
+            }
+        }
+    }
+
+    async fn watch_opts(&self, target: Target<'_>, options: WatchOptions) -> Result<Watch> {
+        let result = self.shared.watch(target, options).await;
+        self.explain(Operation::Watch, target.name(), result)
+    }
+
+    async fn lock_opts(&self, name: &str, options: LockOptions) -> Result<LockGuard> {
+        let result = self.shared.lock(name, options).await;
+        self.explain(Operation::Lock, name, result)
+    }
+
+    async fn unlock_opts(&self, guard: &LockGuard, options: CallOptions) -> Result<()> {
+        let result = self.shared.unlock(guard, options).await;
+        self.explain(Operation::Unlock, guard.name(), result)
+    }
+
+    async fn lock_holder_opts(&self, name: &str, options: CallOptions) -> Result<Option<LockHolder>> {
+        let result = self.shared.lock_holder(name, options).await;
+        self.explain(Operation::LockHolder, name, result)
+    }
+
+    async fn lease_grant(&self, ttl: Duration, options: CallOptions) -> Result<Lease> {
+        let result = self.shared.lease_grant(ttl, options).await;
+        self.explain(Operation::LeaseGrant, "", result)
+    }
+
+    async fn lease_keep_alive(&self, lease: &LeaseId, options: CallOptions) -> Result<Duration> {
+        let result = self.shared.lease_keep_alive(lease, options).await;
+        self.explain(Operation::LeaseKeepAlive, "", result)
+    }
+
+    async fn lease_revoke(&self, lease: &LeaseId, options: CallOptions) -> Result<()> {
+        let result = self.shared.lease_revoke(lease, options).await;
+        self.explain(Operation::LeaseRevoke, "", result)
+    }
+
+    async fn lease_info(&self, lease: &LeaseId, options: CallOptions) -> Result<LeaseInfo> {
+        let result = self.shared.lease_info(lease, options).await;
+        self.explain(Operation::LeaseInfo, "", result)
+    }
+
+    async fn compact_opts(&self, before: Revision, options: CallOptions) -> Result<()> {
+        let result = self.shared.compact(before, options).await;
+        self.explain(Operation::Compact, "", result)
+    }
+
+    async fn admin_opts(&self, request: AdminRequest, options: CallOptions) -> Result<AdminReply> {
+        let result = self.shared.admin(request, options).await;
+        self.explain(Operation::Admin, "", result)
+    }
+
+    async fn close(&self) -> Result<()> {
+        let result = self.shared.close().await;
+        self.explain(Operation::Close, "", result)
+    }
+}
+
+impl super::Shared {
+    async fn compact(&self, before: Revision, options: CallOptions) -> Result<()> {
+        self.ensure_open()?;
+        self.require(Capabilities::COMPACT)?;
+        // Compacting twice does what once does.
+        self.deadline(options.timeout).read(|| self.backend.compact(before)).await
+    }
+
+    async fn admin(&self, mut request: AdminRequest, options: CallOptions) -> Result<AdminReply> {
+        self.ensure_open()?;
+        let users = match &mut request {
+            AdminRequest::GrantUserAccess { subtree, .. } | AdminRequest::RevokeUserAccess { subtree, .. } => {
+                *subtree = self.domain.key(subtree)?.to_string();
+                true
+            }
+            AdminRequest::AddUser { .. } | AdminRequest::RemoveUser { .. } => true,
+            _ => false,
+        };
+        self.require(if users { Capabilities::USERS } else { Capabilities::MEMBERS })?;
+        self.deadline(options.timeout).write(|| self.backend.admin(&request)).await
+    }
+
+    /// Ends what this handle holds at the store, then the backend. A second close is `Closed`.
+    async fn close(&self) -> Result<()> {
+        if self.closed.send_replace(true) {
+            return Err(closed_error());
+        }
+        let leases = self.keepers.drain().into_iter().chain(self.granted.drain());
+        let mut failed = None;
+        for lease in leases {
+            let mut deadline = self.deadline(None);
+            match deadline.write(|| self.backend.revoke(&lease)).await {
+                Err(error) if *error.kind() != crate::ErrorKind::LeaseNotFound => failed = Some(error),
+                _ => {}
+            }
+        }
+        // The backend is let go even if a lease could not be: it then runs out by itself.
+        self.backend.close().await?;
+        failed.map_or(Ok(()), Err)
+    }
+}

@@ -1,0 +1,229 @@
+//! One upstream watch for all readers of a range in a handle.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::sync::broadcast;
+use tokio::task::AbortHandle;
+
+use super::Shared;
+use super::deadline::{Deadline, is_transient};
+use crate::{Capabilities, Changes, Error, ErrorKind, Feed, KeyRange, Result, Revision, Scan, WatchSpec};
+
+/// How many steps the slowest reader may lie behind before it has to catch up by itself (contract 7.11). The steps are
+/// shared by all readers.
+const BACKLOG: usize = 1024;
+
+/// What an upstream tells its readers.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// A step of the backend's feed.
+    Changes(Changes),
+    /// History up to `oldest` is gone; what follows begins behind the gap.
+    Gap { oldest: Revision },
+    /// The watch cannot go on.
+    End(Error),
+}
+
+/// A running upstream watch; it ends with its last reader.
+pub(super) struct Upstream {
+    stage: Arc<Stage>,
+    task: AbortHandle,
+}
+
+/// Where the upstream stands and who listens; both change together.
+struct Stage {
+    position: Mutex<Position>,
+    steps: broadcast::Sender<Arc<Step>>,
+}
+
+#[derive(Clone, Copy)]
+struct Position {
+    revision: Revision,
+    ended: bool,
+}
+
+/// A reader's place at an upstream: every step after `position` comes.
+pub(super) struct Subscription {
+    pub(super) steps: broadcast::Receiver<Arc<Step>>,
+    /// Every change at or below this was told before.
+    pub(super) position: Revision,
+    _upstream: Arc<Upstream>,
+}
+
+/// The upstreams of a handle by range and by whether changes carry the entry before. A slot is locked while its watch
+/// is being registered, so that two readers share one.
+#[derive(Default)]
+pub(super) struct Upstreams(Mutex<HashMap<(KeyRange, bool), Slot>>);
+
+type Slot = Arc<tokio::sync::Mutex<Weak<Upstream>>>;
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Stage {
+    fn position(&self) -> MutexGuard<'_, Position> {
+        self.position.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, step: Step) {
+        let mut position = self.position();
+        match &step {
+            Step::Changes(
+                Changes::Batch { revision, .. } | Changes::Progress(revision) | Changes::Resync { revision, .. },
+            ) => position.revision = *revision,
+            Step::Gap { .. } => {}
+            Step::End(_) => position.ended = true,
+        }
+        // Without readers the upstream is about to end.
+        let _ = self.steps.send(Arc::new(step));
+    }
+}
+
+impl Upstream {
+    fn subscribe(self: &Arc<Self>) -> Option<Subscription> {
+        let position = self.stage.position();
+        let subscription = Subscription {
+            steps: self.stage.steps.subscribe(),
+            position: position.revision,
+            _upstream: Arc::clone(self),
+        };
+        (!position.ended).then_some(subscription)
+    }
+}
+
+impl Upstreams {
+    fn slot(&self, key: (KeyRange, bool)) -> Slot {
+        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Forgetting ended upstreams when the map would grow keeps it no larger than twice the living.
+        if slots.len() == slots.capacity() {
+            slots.retain(|_, slot| {
+                Arc::strong_count(slot) > 1 || slot.try_lock().is_ok_and(|upstream| upstream.strong_count() > 0)
+            });
+        }
+        Arc::clone(slots.entry(key).or_default())
+    }
+}
+
+impl Shared {
+    /// A place at the shared upstream of a range, which is registered now if there is none. The flag tells whether it
+    /// was: then no write after the call began was told before `position`.
+    pub(super) async fn subscribe(
+        self: &Arc<Self>,
+        range: &KeyRange,
+        previous: bool,
+        deadline: &mut Deadline,
+    ) -> Result<(Subscription, bool)> {
+        let slot = self.upstreams.slot((range.clone(), previous));
+        let mut place = slot.lock().await;
+        self.ensure_open()?;
+        if let Some(subscription) = place.upgrade().and_then(|upstream| upstream.subscribe()) {
+            return Ok((subscription, false));
+        }
+        let spec = WatchSpec::new(range.clone(), None, previous);
+        #[cfg(kvdb_mutant = "watch_registered_late")]
+        let feed = Feed { revision: Revision::ZERO, changes: late(Arc::clone(self), spec.clone()) };
+        #[cfg(not(kvdb_mutant = "watch_registered_late"))]
+        let feed = deadline.read(|| self.backend.watch(&spec)).await?;
+        #[cfg(kvdb_mutant = "watch_registered_late")]
+        let _ = deadline;
+        let stage = Arc::new(Stage {
+            position: Mutex::new(Position { revision: feed.revision, ended: false }),
+            steps: broadcast::Sender::new(BACKLOG),
+        });
+        let steps = stage.steps.subscribe();
+        let position = feed.revision;
+        let task = self.runtime.spawn(run(Arc::downgrade(self), Arc::clone(&stage), spec, feed)).abort_handle();
+        let upstream = Arc::new(Upstream { stage, task });
+        *place = Arc::downgrade(&upstream);
+        Ok((Subscription { steps, position, _upstream: upstream }, true))
+    }
+
+    /// The whole range now.
+    pub(super) async fn present(self: &Arc<Self>, range: &KeyRange) -> Result<(Vec<crate::Entry>, Revision)> {
+        let mut pages = self.raw_pages(range, &Scan::default(), Deadline::new(self.timeout));
+        let (mut present, mut revision) = (Vec::new(), Revision::ZERO);
+        while let Some(page) = pages.next().await.transpose()? {
+            present.extend(page.entries);
+            revision = page.revision;
+        }
+        Ok((present, revision))
+    }
+}
+
+#[cfg(kvdb_mutant = "watch_registered_late")]
+fn late(shared: Arc<Shared>, spec: WatchSpec) -> futures_core::stream::BoxStream<'static, Result<Changes>> {
+    let feed = futures_util::stream::once(async move {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        shared.backend.watch(&spec).await.map(|feed| feed.changes)
+    });
+    Box::pin(feed.filter_map(|feed| async { feed.ok() }).flatten())
+}
+
+/// Reads the feed and tells the readers; registers anew after a break, from where it stands (contract 7.7).
+async fn run(shared: Weak<Shared>, stage: Arc<Stage>, spec: WatchSpec, mut feed: Feed) {
+    loop {
+        let broken = loop {
+            match feed.changes.next().await {
+                Some(Ok(changes)) => stage.tell(Step::Changes(changes)),
+                Some(Err(error)) => break error,
+                None => break Error::new(ErrorKind::Unavailable, "the store ended the watch"),
+            }
+        };
+        drop(feed);
+        match reopen(&shared, &stage, &spec, broken).await {
+            Ok(again) => feed = again,
+            Err(error) => return stage.tell(Step::End(error)),
+        }
+    }
+}
+
+async fn reopen(shared: &Weak<Shared>, stage: &Stage, spec: &WatchSpec, mut broken: Error) -> Result<Feed> {
+    let mut pauses = Deadline::new(Duration::MAX);
+    loop {
+        let Some(shared) = shared.upgrade() else { return Err(super::closed_error()) };
+        shared.ensure_open()?;
+        let resumable = shared.require(Capabilities::WATCH_RESUME).is_ok();
+        let position = stage.position().revision;
+        if let ErrorKind::Compacted { oldest } = *broken.kind() {
+            stage.tell(Step::Gap { oldest });
+        } else if !is_transient(&broken) && *broken.kind() != ErrorKind::Timeout {
+            return Err(broken);
+        }
+        let behind_gap = !resumable || matches!(broken.kind(), ErrorKind::Compacted { .. });
+        let again = WatchSpec::new(spec.range.clone(), (!behind_gap).then_some(position), spec.previous);
+        let registered = Deadline::new(shared.timeout).one(shared.backend.watch(&again)).await;
+        match registered {
+            Ok(feed) if resumable => {
+                if behind_gap {
+                    stage.position().revision = feed.revision;
+                }
+                return Ok(feed);
+            }
+            // Without history only the state itself tells what happened meanwhile.
+            Ok(feed) => match shared.present(&spec.range).await {
+                Ok((present, revision)) => {
+                    stage.tell(Step::Changes(Changes::Resync { revision, present }));
+                    return Ok(feed);
+                }
+                Err(error) => broken = error,
+            },
+            Err(error) => broken = error,
+        }
+        drop(shared);
+        let pause = Error::new(ErrorKind::Unavailable, "");
+        pauses.pause(pause).await?;
+    }
+}
+
+impl fmt::Debug for Upstreams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Upstreams(..)")
+    }
+}

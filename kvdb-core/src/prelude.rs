@@ -1,0 +1,6 @@
+//! Everything an app needs: `use kvdb::prelude::*;`.
+
+pub use crate::{
+    Bytes, Capabilities, Consistency, Error, ErrorKind, Event, Handle, KvAction, KvPair, Kvdb, KvdbExt, Lease, LeaseId,
+    LockGuard, LockHolder, OnGap, Options, Result, Retry, Revision, Target, Watch,
+};

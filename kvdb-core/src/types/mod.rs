@@ -1,0 +1,27 @@
+//! The plain data of the contract: keys, pairs, revisions, batches, events.
+
+mod admin;
+mod batch;
+mod flags;
+mod key;
+mod lease;
+mod limits;
+mod lock;
+mod pair;
+mod revision;
+mod target;
+mod value;
+mod watch;
+
+pub use admin::{AdminReply, AdminRequest, MemberInfo, PermissionType};
+pub use batch::{Batch, Entry, Fetched, Guard, Op, OpResult, Outcome, Page, Read, Scan};
+pub use flags::{Consistency, KvFlags, Precondition};
+pub use key::{Key, KeyRange};
+pub use lease::{Lease, LeaseId, LeaseInfo};
+pub use limits::Limits;
+pub use lock::{Fence, LockHolder};
+pub use pair::{KvAction, KvPair};
+pub use revision::Revision;
+pub use target::Target;
+pub use value::IntoValue;
+pub use watch::{Change, Changes, Event, Feed, OnGap, WatchSpec, WatchStart};

@@ -1,0 +1,5 @@
+//! What `kvdb::new` returns.
+
+mod handle;
+
+pub use handle::Handle;
