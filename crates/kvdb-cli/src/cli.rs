@@ -1,0 +1,67 @@
+//! The command line as the parser sees it.
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{backends, completions, del, demo, get, lease, lock, ls, put, tree, version, watch};
+
+const EXAMPLES: &str = "\
+Examples:
+  kvdb demo                                     see every promise hold, on a fresh file
+  kvdb put config/greeting hello                write a key into ./kvdb.redb
+  kvdb get config/greeting                      print its value
+  kvdb put config/greeting hi --if-value hello  write only if nobody was faster
+  kvdb put session/42 here --ttl 30s            write a key that goes away by itself
+  kvdb watch --tree config --current            the present state, then every change
+  kvdb lock nightly --wait 5s -- ./backup.sh    run a command while holding a lock
+  kvdb --store mem: backends                    what each store can do
+
+Exit codes:
+  0 ok, 1 error, 2 wrong usage, 3 not found, 4 a condition failed, 5 timeout.
+  `kvdb lock` exits with the code of its command.
+
+A store file is open in one process at a time: a second `kvdb` on the same file says so and exits 1.";
+
+/// Keys with revisions, watches, leases and locks, from a shell.
+#[derive(Debug, Parser)]
+#[command(name = "kvdb", version, after_help = EXAMPLES, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Where the keys are: `redb:FILE`, `redb:///PATH?domain=D&durability=fast`, `mem:` [default: redb:kvdb.redb]
+    #[arg(long, env = "KVDB_URL", hide_env_values = true, global = true, value_name = "URI")]
+    pub(crate) store: Option<String>,
+    /// The prefix that all keys are below; keys outside it are never seen
+    #[arg(long, global = true, value_name = "PREFIX")]
+    pub(crate) domain: Option<String>,
+    /// Print JSON, one document a line; errors too, as {kind, message, key, retry}
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands, one file each.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Get(get::Get),
+    Put(put::Put),
+    Del(del::Del),
+    Ls(ls::Ls),
+    Tree(tree::Tree),
+    Watch(watch::Watch),
+    Lock(lock::Lock),
+    Lease(lease::Lease),
+    Backends(backends::Backends),
+    Version(version::Version),
+    Demo(demo::Demo),
+    Completions(completions::Completions),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,14 @@
+//! The commands, one file each.
+
+pub(crate) mod backends;
+pub(crate) mod completions;
+pub(crate) mod del;
+pub(crate) mod demo;
+pub(crate) mod get;
+pub(crate) mod lease;
+pub(crate) mod lock;
+pub(crate) mod ls;
+pub(crate) mod put;
+pub(crate) mod tree;
+pub(crate) mod version;
+pub(crate) mod watch;
