@@ -257,9 +257,8 @@ impl Reader {
         match self.subscription.steps.recv().await {
             Ok(step) => match step.as_ref() {
                 Step::Changes(changes) => self.tell(changes),
-                // What was delivered may lie behind the gap already.
-                Step::Gap { oldest } if *oldest > self.delivered.next() => self.gap(*oldest).await,
-                Step::Gap { .. } => Ok(()),
+                // The upstream lost its history; this reader's own may still be there.
+                Step::End(error) if matches!(error.kind(), ErrorKind::Compacted { .. }) => self.catch_up().await,
                 Step::End(error) => Err(error.duplicate()),
             },
             // Too slow for the shared backlog, or the upstream has ended: on from what was delivered.

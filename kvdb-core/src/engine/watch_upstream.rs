@@ -22,8 +22,6 @@ const BACKLOG: usize = 1024;
 pub(super) enum Step {
     /// A step of the backend's feed.
     Changes(Changes),
-    /// History up to `oldest` is gone; what follows begins behind the gap.
-    Gap { oldest: Revision },
     /// The watch cannot go on.
     End(Error),
 }
@@ -77,8 +75,7 @@ impl Stage {
         match &step {
             Step::Changes(
                 Changes::Batch { revision, .. } | Changes::Progress(revision) | Changes::Resync { revision, .. },
-            ) => position.revision = *revision,
-            Step::Gap { .. } => {}
+            ) => position.revision = position.revision.max(*revision),
             Step::End(_) => position.ended = true,
         }
         // Without readers the upstream is about to end.
@@ -191,21 +188,14 @@ async fn reopen(shared: &Weak<Shared>, stage: &Stage, spec: &WatchSpec, mut brok
         shared.ensure_open()?;
         let resumable = shared.require(Capabilities::WATCH_RESUME).is_ok();
         let position = stage.position().revision;
-        if let ErrorKind::Compacted { oldest } = *broken.kind() {
-            stage.tell(Step::Gap { oldest });
-        } else if !is_transient(&broken) && *broken.kind() != ErrorKind::Timeout {
+        // A gap ends the upstream: each reader knows by itself whether it lies behind it.
+        if !is_transient(&broken) && *broken.kind() != ErrorKind::Timeout {
             return Err(broken);
         }
-        let behind_gap = !resumable || matches!(broken.kind(), ErrorKind::Compacted { .. });
-        let again = WatchSpec::new(spec.range.clone(), (!behind_gap).then_some(position), spec.previous);
+        let again = WatchSpec::new(spec.range.clone(), resumable.then_some(position), spec.previous);
         let registered = Deadline::new(shared.timeout).one(shared.backend.watch(&again)).await;
         match registered {
-            Ok(feed) if resumable => {
-                if behind_gap {
-                    stage.position().revision = feed.revision;
-                }
-                return Ok(feed);
-            }
+            Ok(feed) if resumable => return Ok(feed),
             // Without history only the state itself tells what happened meanwhile.
             Ok(feed) => match shared.present(&spec.range).await {
                 Ok((present, revision)) => {
