@@ -298,17 +298,14 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = &self.0;
-        if let Some(operation) = inner.operation {
-            write!(f, "{operation} ")?;
-        }
-        if let Some(key) = &inner.key {
-            write!(f, "{} ", key.escape_debug())?;
-        }
-        if let Some(backend) = inner.backend {
-            write!(f, "on {backend}")?;
-        }
-        if inner.operation.is_some() || inner.key.is_some() || inner.backend.is_some() {
-            f.write_str(": ")?;
+        let about = [
+            inner.operation.map(|operation| operation.as_str().to_owned()),
+            inner.key.as_ref().map(|key| key.escape_debug().to_string()),
+            inner.backend.map(|backend| format!("on {backend}")),
+        ];
+        let about: Vec<String> = about.into_iter().flatten().collect();
+        if !about.is_empty() {
+            write!(f, "{}: ", about.join(" "))?;
         }
         f.write_str(inner.kind.describe())?;
         if !inner.message.is_empty() {
@@ -358,5 +355,7 @@ mod tests {
             .with_key("a/b")
             .with_backend("redb");
         assert_eq!(error.to_string(), "update a/b on redb: key not found: create it first");
+        let error = Error::new(ErrorKind::UnknownBackend, "link it").with_operation(Operation::Connect);
+        assert_eq!(error.to_string(), "connect: unknown backend: link it");
     }
 }
