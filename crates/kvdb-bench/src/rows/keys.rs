@@ -3,6 +3,9 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
 
 use super::Failure;
 
@@ -11,10 +14,11 @@ pub(super) const KEYS: usize = 100_000;
 /// The domain of our handles.
 pub(super) const DOMAIN: &str = "bench";
 
-/// The keys in an order that no cache can guess.
+/// The keys in an order that no cache can guess, the same in every run.
 pub(super) fn shuffled() -> Vec<String> {
-    // A multiplier that shares no factor with the number of keys visits each once.
-    (0..KEYS).map(|n| key(n.wrapping_mul(7_368_787) % KEYS)).collect()
+    let mut keys: Vec<_> = (0..KEYS).map(key).collect();
+    keys.shuffle(&mut StdRng::seed_from_u64(10));
+    keys
 }
 
 /// The n-th key, relative to the domain.

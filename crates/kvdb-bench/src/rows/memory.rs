@@ -96,7 +96,7 @@ pub(super) fn put(_: &Path) -> Result<Vec<Pair>, Failure> {
 fn open() -> Result<(Runtime, Handle, Locked), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let inside = runtime.enter();
-    let backend = Arc::new(MemoryBackend::new(MemoryConfig::default()));
+    let backend = Arc::new(MemoryBackend::new(&MemoryConfig::default()));
     let kv = Handle::open("mem", backend, DOMAIN, &Options::new())?;
     let mut map = BTreeMap::new();
     runtime.block_on(async {
