@@ -8,8 +8,22 @@ use futures_core::stream::BoxStream;
 
 use crate::{
     AdminReply, AdminRequest, Batch, Capabilities, Error, Feed, Fetched, Key, KeyRange, LeaseId, LeaseInfo, Limits,
-    Outcome, Page, Read, Result, Revision, Scan, WatchSpec,
+    NativeReply, NativeTxn, Outcome, Page, Read, Result, Revision, Scan, WatchSpec,
 };
+
+/// A revision that stays readable while this lives.
+pub struct Pin {
+    /// The revision.
+    pub revision: Revision,
+    /// Dropping it lets go.
+    pub hold: Box<dyn Send + Sync>,
+}
+
+impl fmt::Debug for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pin").field("revision", &self.revision).finish_non_exhaustive()
+    }
+}
 
 /// A coordination store: nine required methods over opaque absolute keys, no policy.
 ///
@@ -74,6 +88,19 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// `FutureRevision` when `before` is above the present revision.
     async fn compact(&self, _before: Revision) -> Result<()> {
         Err(Error::unsupported(Capabilities::COMPACT))
+    }
+
+    /// Evaluates if/then/else in one step (NATIVE_TXN).
+    ///
+    /// # Errors
+    /// `NotFound` when a put keeps the value or lease of an absent key; nothing is then written.
+    async fn native_txn(&self, _txn: &NativeTxn) -> Result<NativeReply> {
+        Err(Error::unsupported(Capabilities::NATIVE_TXN))
+    }
+
+    /// Keeps the present revision readable until the pin is dropped, where that costs nothing; `None` elsewhere.
+    fn pin(&self) -> Option<Pin> {
+        None
     }
 
     /// Administers users and members (USERS, MEMBERS).

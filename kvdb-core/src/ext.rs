@@ -8,12 +8,17 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     AdminReply, AdminRequest, CallOptions, Error, ErrorKind, GetOptions, IntoValue, KvPair, Kvdb, Lease, LockHolder,
-    Result, Revision, Target,
+    Result, Revision, Snapshot, SnapshotOptions, Target,
 };
 
 pub mod builders;
 
-use builders::{Delete, DeleteTree, Get, Keys, List, Lock, Put, WatchBuilder};
+use builders::{Delete, DeleteTree, Get, Keys, List, Lock, Put, TxnBuilder, WatchBuilder};
+
+use crate::recipes::{Tx, transact};
+
+/// The deadline of `transact`: that of any call (contract 10.1).
+const TRANSACT_TIME: Duration = Duration::from_secs(10);
 
 /// The verbs in short. Builders are futures: `kv.put("a", "1").if_absent().await?`.
 ///
@@ -117,6 +122,51 @@ pub trait KvdbExt: Kvdb {
                 Err(error) => Err(error),
             }
         }
+    }
+
+    /// If/then/else on any keys in one atomic step: `kv.txn().when(..).then(..).otherwise(..).await?`.
+    fn txn(&self) -> TxnBuilder<'_, Self> {
+        TxnBuilder::new(self)
+    }
+
+    /// A buffered transaction that reads its own writes; see [`Tx`].
+    fn tx(&self) -> Tx<'_, Self> {
+        Tx::new(self)
+    }
+
+    /// Runs `closure` in a transaction and commits it; on a conflict with another writer everything runs again, until
+    /// the deadline of 10 s.
+    ///
+    /// # Errors
+    /// The closure's own, once what it read is confirmed; `Contention` when others kept writing what it read.
+    ///
+    /// # Cancel safety
+    /// A dropped future leaves nothing or the whole commit.
+    fn transact<'a, T, F, R>(&'a self, closure: F) -> impl Future<Output = Result<T>> + Send + 'a
+    where
+        T: Send + 'a,
+        F: Fn(Tx<'a, Self>) -> R + Send + Sync + 'a,
+        R: Future<Output = Result<T>> + Send + 'a,
+    {
+        transact(self, closure, TRANSACT_TIME)
+    }
+
+    /// The same within a deadline of its own.
+    ///
+    /// # Errors
+    /// As [`KvdbExt::transact`].
+    fn transact_within<'a, T, F, R>(&'a self, time: Duration, closure: F) -> impl Future<Output = Result<T>> + Send + 'a
+    where
+        T: Send + 'a,
+        F: Fn(Tx<'a, Self>) -> R + Send + Sync + 'a,
+        R: Future<Output = Result<T>> + Send + 'a,
+    {
+        transact(self, closure, time)
+    }
+
+    /// A read-only view of the prefixes at one revision; no prefix is the whole domain.
+    fn snapshot<'a>(&'a self, prefixes: &'a [&'a str]) -> impl Future<Output = Result<Snapshot>> + Send + 'a {
+        self.snapshot_opts(prefixes, SnapshotOptions::default())
     }
 
     /// Watches one key; it need not exist yet.

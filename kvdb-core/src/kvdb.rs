@@ -8,7 +8,8 @@ use bytes::Bytes;
 
 use crate::{
     AdminReply, AdminRequest, Capabilities, Consistency, Fence, KvPair, Lease, LeaseId, LeaseInfo, Limits, LockGuard,
-    LockHolder, OnGap, Operation, Pages, Precondition, Result, Revision, Target, Watch, WatchStart,
+    LockHolder, OnGap, Operation, Pages, Precondition, Result, Revision, Snapshot, Target, Txn, TxnReply, Watch,
+    WatchStart,
 };
 
 /// The verbs in full: what apps hold as `Arc<dyn Kvdb>` and wrappers intercept. No default bodies, ever.
@@ -31,6 +32,10 @@ pub trait Kvdb: fmt::Debug + Send + Sync + 'static {
     async fn put_opts(&self, key: &str, value: Bytes, options: PutOptions) -> Result<KvPair>;
     /// Deletes a key, a directory or a range.
     async fn delete_opts(&self, target: Target<'_>, options: DeleteOptions) -> Result<Deleted>;
+    /// If all compares hold, then one branch, else the other, in one atomic step.
+    async fn txn_opts(&self, txn: Txn, options: CallOptions) -> Result<TxnReply>;
+    /// A read-only view of the store at one revision.
+    async fn snapshot_opts(&self, prefixes: &[&str], options: SnapshotOptions) -> Result<Snapshot>;
     /// Watches a key, a directory or a range; no write after the return is missed.
     async fn watch_opts(&self, target: Target<'_>, options: WatchOptions) -> Result<Watch>;
     /// Takes a lock.
@@ -169,7 +174,7 @@ pub struct Deleted {
 }
 
 /// How keys are watched.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct WatchOptions {
     /// Where it begins.
@@ -182,6 +187,22 @@ pub struct WatchOptions {
     pub progress: bool,
     /// The deadline of the registration; `None` takes the handle's.
     pub timeout: Option<Duration>,
+}
+
+/// How a snapshot is taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SnapshotOptions {
+    /// All of it at one revision; without it may be cheaper and not atomic.
+    pub consistent: bool,
+    /// The deadline of each page; `None` takes the handle's.
+    pub timeout: Option<Duration>,
+}
+
+impl Default for SnapshotOptions {
+    fn default() -> Self {
+        Self { consistent: true, timeout: None }
+    }
 }
 
 /// How a lock is taken.

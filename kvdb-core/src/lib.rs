@@ -16,22 +16,26 @@ pub mod toolkit;
 mod types;
 mod wrap;
 
-pub use backend::Backend;
+pub use backend::{Backend, Pin};
 pub use capability::Capabilities;
-pub use engine::{ListPage, Listing, LockGuard, Pages, Watch};
+pub use engine::{ListPage, Listing, LockGuard, Pages, Snapshot, Watch};
 pub use error::{Error, ErrorKind, Result, Retry};
 pub use ext::{KvdbExt, builders};
 pub use kvdb::{
-    CallOptions, DeleteOptions, Deleted, GetOptions, Info, Kvdb, ListOptions, LockOptions, PutOptions, WatchOptions,
+    CallOptions, DeleteOptions, Deleted, GetOptions, Info, Kvdb, ListOptions, LockOptions, PutOptions, SnapshotOptions,
+    WatchOptions,
 };
 pub use operation::Operation;
 pub use options::{FatalCallback, Options, Secret};
+pub use recipes::Tx;
 pub use types::{
-    AdminReply, AdminRequest, Batch, Change, Changes, Consistency, Entry, Event, Feed, Fence, Fetched, Guard,
-    IntoValue, Key, KeyRange, KvAction, KvFlags, KvPair, Lease, LeaseId, LeaseInfo, Limits, LockHolder, MemberInfo,
-    OnGap, Op, OpResult, Outcome, Page, PermissionType, Precondition, Read, Revision, Scan, Target, WatchSpec,
-    WatchStart,
+    AdminReply, AdminRequest, Batch, Change, Changes, Compare, Comparison, Consistency, Entry, Event, Feed, Fence,
+    Fetched, Guard, IntoValue, Key, KeyRange, KvAction, KvFlags, KvPair, Lease, LeaseChange, LeaseId, LeaseInfo,
+    Limits, LockHolder, MemberInfo, NativeCompare, NativeOp, NativeReply, NativeResult, NativeSubject, NativeTxn,
+    OnGap, Op, OpResult, Outcome, Page, PermissionType, Precondition, Read, Revision, Scan, Subject, Target, Txn,
+    TxnOp, TxnReply, TxnResult, WatchSpec, WatchStart,
 };
+pub use types::{absent, attached, created, delete, get, modified, present, put, value, version};
 pub use wrap::Handle;
 
 // What backends and the inventory macro of other crates need, so that they agree on the version.

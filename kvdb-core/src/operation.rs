@@ -24,6 +24,10 @@ pub enum Operation {
     CompareAndDelete,
     /// Deleting a directory or range.
     DeleteTree,
+    /// A transaction.
+    Txn,
+    /// Taking a snapshot.
+    Snapshot,
     /// Watching keys.
     Watch,
     /// Taking a lock.
@@ -63,6 +67,8 @@ impl Operation {
             Self::Delete => "delete",
             Self::CompareAndDelete => "compare_and_delete",
             Self::DeleteTree => "delete_tree",
+            Self::Txn => "txn",
+            Self::Snapshot => "snapshot",
             Self::Watch => "watch",
             Self::Lock => "lock",
             Self::Unlock => "unlock",

@@ -9,7 +9,7 @@ use crate::{Error, Key, KeyRange, Result, Target};
 const RESERVED: &str = "_kvdb";
 
 /// A key prefix under which all keys of a handle lie.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Domain {
     /// Empty, or normalised text with a slash at its end.
     prefix: String,
@@ -141,7 +141,7 @@ fn reserved() -> Error {
 }
 
 /// Removes leading, trailing and repeated slashes and refuses what no key may hold (contract 1.1, 1.2, 1.6).
-fn normalize(text: &str) -> Result<Cow<'_, str>> {
+pub(crate) fn normalize(text: &str) -> Result<Cow<'_, str>> {
     if let Some(control) = text.chars().find(|c| c.is_control()) {
         return Err(Error::invalid(format!("the key holds the control character U+{:04X}", u32::from(control))));
     }

@@ -20,16 +20,20 @@ mod list;
 mod lock;
 mod lock_guard;
 mod read;
+mod snapshot;
 mod tree;
+mod txn;
 mod verbs;
 mod watch_reader;
 mod watch_resync;
 mod watch_upstream;
 mod write;
 
-pub(crate) use domain::directory_len;
+pub(crate) use deadline::Deadline;
+pub(crate) use domain::{directory_len, normalize};
 pub use list::{ListPage, Listing, Pages};
 pub use lock_guard::LockGuard;
+pub use snapshot::Snapshot;
 pub use watch_reader::Watch;
 
 use domain::Domain;
@@ -60,6 +64,7 @@ pub(crate) struct Shared {
 }
 
 /// What can be set while the handle is in use.
+#[derive(Clone)]
 struct Settings {
     on_fatal: Option<FatalCallback>,
     lock_wait: Duration,
@@ -122,6 +127,25 @@ impl Engine {
 }
 
 impl Shared {
+    /// The same handle's settings over another backend.
+    fn over(&self, backend: Arc<dyn Backend>) -> Self {
+        let settings = self.settings();
+        Self {
+            name: self.name,
+            backend,
+            domain: self.domain.clone(),
+            timeout: self.timeout,
+            lock_ttl: self.lock_ttl,
+            settings: Mutex::new(settings.clone()),
+            runtime: self.runtime.clone(),
+            janitor: self.janitor.clone(),
+            closed: watch::Sender::new(false),
+            keepers: keeper::Keepers::default(),
+            granted: lease::Granted::default(),
+            upstreams: watch_upstream::Upstreams::default(),
+        }
+    }
+
     fn settings(&self) -> MutexGuard<'_, Settings> {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner)
     }

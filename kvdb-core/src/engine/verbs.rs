@@ -8,8 +8,8 @@ use bytes::Bytes;
 use super::{Engine, LockGuard, Pages, Watch, closed_error};
 use crate::{
     AdminReply, AdminRequest, CallOptions, Capabilities, DeleteOptions, Deleted, GetOptions, Info, KvPair, Kvdb, Lease,
-    LeaseId, LeaseInfo, Limits, ListOptions, LockHolder, LockOptions, Operation, PutOptions, Result, Revision, Target,
-    WatchOptions,
+    LeaseId, LeaseInfo, Limits, ListOptions, LockHolder, LockOptions, Operation, PutOptions, Result, Revision,
+    Snapshot, SnapshotOptions, Target, Txn, TxnReply, WatchOptions,
 };
 
 impl Engine {
@@ -59,6 +59,16 @@ impl Kvdb for Engine {
                 self.explain(Operation::DeleteTree, target.name(), result)
             }
         }
+    }
+
+    async fn txn_opts(&self, txn: Txn, options: CallOptions) -> Result<TxnReply> {
+        let result = self.shared.txn(txn, options).await;
+        self.explain(Operation::Txn, "", result)
+    }
+
+    async fn snapshot_opts(&self, prefixes: &[&str], options: SnapshotOptions) -> Result<Snapshot> {
+        let result = self.shared.snapshot(prefixes, options).await;
+        self.explain(Operation::Snapshot, "", result)
     }
 
     async fn watch_opts(&self, target: Target<'_>, options: WatchOptions) -> Result<Watch> {

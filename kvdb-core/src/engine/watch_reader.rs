@@ -18,7 +18,7 @@ use super::watch_resync::Known;
 use super::watch_upstream::{Step, Subscription};
 use crate::{
     Capabilities, Changes, Error, ErrorKind, Event, Feed, Key, KeyRange, KvAction, OnGap, Operation, Page, Read,
-    Result, Revision, Scan, Target, WatchOptions, WatchSpec, WatchStart,
+    Result, Revision, Scan, Snapshot, Target, WatchOptions, WatchSpec, WatchStart,
 };
 
 /// A stream of what happens to a key, a directory or a range. It ends by drop, by `close` of the handle, or with one
@@ -118,6 +118,7 @@ impl Shared {
             WatchStart::Now => reader.start_now(fresh, &mut deadline).await?,
             WatchStart::After(revision) => reader.start_after(revision, &mut deadline).await?,
             WatchStart::Current => reader.list(Closing::Synced),
+            WatchStart::Snapshot(snapshot) => reader.start_from(&snapshot, &mut deadline).await?,
         }
         let revision = reader.delivered;
         let name = target.name().to_owned();
@@ -166,6 +167,31 @@ impl Reader {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// From a snapshot: by history where the store keeps it, else by the differences to the snapshot.
+    async fn start_from(&mut self, snapshot: &Snapshot, deadline: &mut Deadline) -> Result<()> {
+        if self.resumable {
+            return self.start_after(snapshot.revision(), deadline).await;
+        }
+        let known = self.known.get_or_insert_with(|| Known::new(self.previous));
+        snapshot.entries(&self.range).await?.iter().for_each(|entry| known.put(entry));
+        let (present, revision) = self.shared.present(&self.range).await?;
+        self.delivered = snapshot.revision();
+        self.tell_differences(&present, revision);
+        if revision > snapshot.revision() {
+            self.queue.push_back(Event::Progress(revision));
+        }
+        Ok(())
+    }
+
+    /// Queues what changed between what was known and `present`.
+    fn tell_differences(&mut self, present: &[crate::Entry], revision: Revision) {
+        let Some(known) = &mut self.known else { return };
+        let differences = known.differences(present, revision);
+        self.delivered = revision;
+        let events = differences.iter().filter_map(|change| self.shared.event(change, revision, self.previous));
+        self.queue.extend(events);
     }
 
     async fn own_feed(&mut self, deadline: &mut Deadline) -> Result<Feed> {
@@ -348,12 +374,10 @@ impl Reader {
             // Told before.
             Changes::Batch { .. } | Changes::Progress(_) => {}
             Changes::Resync { revision, present } => {
-                let Some(known) = &mut self.known else { return Err(compacted(*revision)) };
-                let differences = known.differences(present, *revision);
-                self.delivered = *revision;
-                let events =
-                    differences.iter().filter_map(|change| self.shared.event(change, *revision, self.previous));
-                self.queue.extend(events);
+                if self.known.is_none() {
+                    return Err(compacted(*revision));
+                }
+                self.tell_differences(present, *revision);
                 self.queue.push_back(Event::Resynced { revision: *revision, complete: false });
             }
         }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::{
     Consistency, DeleteOptions, Error, Fence, GetOptions, IntoValue, KvFlags, KvPair, Kvdb, LeaseId, ListOptions,
-    Listing, LockGuard, LockOptions, OnGap, Pages, Precondition, PutOptions, Result, Revision, Target, Watch,
+    Listing, LockGuard, LockOptions, OnGap, Pages, Precondition, PutOptions, Result, Revision, Snapshot, Target, Watch,
     WatchOptions, WatchStart,
 };
 
@@ -31,6 +31,10 @@ macro_rules! shown {
         }
     )*};
 }
+mod txn;
+
+pub use txn::TxnBuilder;
+
 shown!(Get, Put, Delete, DeleteTree, List, Keys, WatchBuilder, Lock);
 
 macro_rules! timeout {
@@ -456,6 +460,12 @@ impl<'a, K: Kvdb + ?Sized> WatchBuilder<'a, K> {
     /// Starts with the present state, then `Synced`, then every change.
     pub fn current(mut self) -> Self {
         self.options.start = WatchStart::Current;
+        self
+    }
+
+    /// Starts with the first change after a snapshot of the same store and domain: no gap and no repeat.
+    pub fn from(mut self, snapshot: &Snapshot) -> Self {
+        self.options.start = WatchStart::Snapshot(snapshot.clone());
         self
     }
 

@@ -7,9 +7,11 @@ mod key;
 mod lease;
 mod limits;
 mod lock;
+mod native_txn;
 mod pair;
 mod revision;
 mod target;
+mod txn;
 mod value;
 mod watch;
 
@@ -20,8 +22,13 @@ pub use key::{Key, KeyRange};
 pub use lease::{Lease, LeaseId, LeaseInfo};
 pub use limits::Limits;
 pub use lock::{Fence, LockHolder};
+pub use native_txn::{LeaseChange, NativeCompare, NativeOp, NativeReply, NativeResult, NativeSubject, NativeTxn};
 pub use pair::{KvAction, KvPair};
 pub use revision::Revision;
 pub use target::Target;
+pub use txn::{
+    Compare, Comparison, Subject, Txn, TxnOp, TxnReply, TxnResult, absent, attached, created, delete, get, modified,
+    present, put, value, version,
+};
 pub use value::IntoValue;
 pub use watch::{Change, Changes, Event, Feed, OnGap, WatchSpec, WatchStart};

@@ -133,7 +133,7 @@ impl Event {
 }
 
 /// Where a watch begins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub enum WatchStart {
     /// With the first write after the call has returned.
@@ -143,6 +143,8 @@ pub enum WatchStart {
     After(Revision),
     /// With the present state, then [`Event::Synced`], then every change.
     Current,
+    /// With the first change after this snapshot of the same store and domain: no gap and no repeat on every store.
+    Snapshot(crate::Snapshot),
 }
 
 /// What a watch does when the history it needs is gone.

@@ -9,7 +9,7 @@ use crate::engine::Engine;
 use crate::{
     AdminReply, AdminRequest, Backend, CallOptions, Capabilities, DeleteOptions, Deleted, FatalCallback, GetOptions,
     Info, KvPair, Kvdb, Lease, LeaseId, LeaseInfo, Limits, ListOptions, LockGuard, LockHolder, LockOptions, Options,
-    Pages, PutOptions, Result, Revision, Target, Watch, WatchOptions,
+    Pages, PutOptions, Result, Revision, Snapshot, SnapshotOptions, Target, Txn, TxnReply, Watch, WatchOptions,
 };
 
 /// An opened store: what `kvdb::new` returns. Cloning is cheap and every clone is the same handle.
@@ -112,6 +112,14 @@ impl Kvdb for Handle {
 
     async fn delete_opts(&self, target: Target<'_>, options: DeleteOptions) -> Result<Deleted> {
         self.top().top.delete_opts(target, options).await
+    }
+
+    async fn txn_opts(&self, txn: Txn, options: CallOptions) -> Result<TxnReply> {
+        self.top().top.txn_opts(txn, options).await
+    }
+
+    async fn snapshot_opts(&self, prefixes: &[&str], options: SnapshotOptions) -> Result<Snapshot> {
+        self.top().top.snapshot_opts(prefixes, options).await
     }
 
     async fn watch_opts(&self, target: Target<'_>, options: WatchOptions) -> Result<Watch> {

@@ -1,0 +1,352 @@
+//! If/then/else in one atomic step (contract 4.1): natively where the store evaluates it itself, else read, choose, and
+//! commit guarded by all that was read.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::Shared;
+use super::deadline::Deadline;
+use super::read::action_of;
+use super::write::mismatched_answer;
+use crate::{
+    Batch, CallOptions, Capabilities, Compare, Comparison, Entry, Error, ErrorKind, Guard, Key, KeyRange, KvAction,
+    LeaseChange, LeaseId, NativeCompare, NativeOp, NativeReply, NativeResult, NativeSubject, NativeTxn, Op, OpResult,
+    Outcome, Result, Retry, Revision, Txn, TxnOp, TxnReply, TxnResult,
+};
+
+impl Shared {
+    pub(super) async fn txn(self: &Arc<Self>, txn: Txn, options: CallOptions) -> Result<TxnReply> {
+        self.ensure_open()?;
+        let ttls: BTreeSet<Duration> = txn.then.iter().chain(&txn.otherwise).filter_map(ttl_of).collect();
+        if ttls.is_empty() {
+            let native = self.lower(txn, &HashMap::new())?;
+            return self.run(&native, &mut self.deadline(options.timeout)).await;
+        }
+        self.require(Capabilities::TTL)?;
+        ttls.iter().try_for_each(|ttl| self.check_ttl(*ttl))?;
+        // Grants and transaction run to their end together, as for a put.
+        let shared = Arc::clone(self);
+        let task = self.runtime.spawn(async move { shared.txn_with_ttls(txn, ttls, options).await });
+        task.await.map_err(|source| {
+            Error::new(ErrorKind::Internal, "the transaction's task ended early").with_source(source)
+        })?
+    }
+
+    async fn txn_with_ttls(&self, txn: Txn, ttls: BTreeSet<Duration>, options: CallOptions) -> Result<TxnReply> {
+        // What is wrong with the transaction itself is told before anything is granted.
+        self.lower(txn.clone(), &HashMap::new())?;
+        let mut deadline = self.deadline(options.timeout);
+        let mut leases: HashMap<Duration, (LeaseId, Duration)> = HashMap::new();
+        let result = async {
+            for ttl in ttls {
+                leases.insert(ttl, self.grant(ttl, &mut deadline).await?);
+            }
+            let ids = leases.iter().map(|(ttl, (lease, _))| (*ttl, lease.clone())).collect();
+            let native = self.lower(txn, &ids)?;
+            self.run(&native, &mut deadline).await
+        }
+        .await;
+        let mut used: BTreeSet<LeaseId> = BTreeSet::new();
+        let mut result = result;
+        if let Ok(reply) = &mut result {
+            for written in &mut reply.results {
+                let TxnResult::Put(pair) = written else { continue };
+                let lease = leases.values().find(|(lease, _)| pair.lease.as_ref() == Some(lease));
+                if let Some((lease, granted)) = lease {
+                    pair.ttl = Some(*granted);
+                    used.insert(lease.clone());
+                }
+            }
+        }
+        // The leases of a write that may stand are left to run out.
+        if !result.as_ref().is_err_and(|error| error.retry() == Retry::Ambiguous) {
+            leases
+                .into_values()
+                .filter(|(lease, _)| !used.contains(lease))
+                .for_each(|(lease, _)| self.janitor.revoke(lease));
+        }
+        result
+    }
+
+    /// Absolute keys and checks; `leases` carries the TTLs of puts.
+    fn lower(&self, txn: Txn, leases: &HashMap<Duration, LeaseId>) -> Result<NativeTxn> {
+        let compares = txn.when.into_iter().map(|compare| self.lower_compare(compare)).collect::<Result<Vec<_>>>()?;
+        let then = self.lower_branch(txn.then, leases, &compares)?;
+        let otherwise = self.lower_branch(txn.otherwise, leases, &compares)?;
+        Ok(NativeTxn { compares, then, otherwise })
+    }
+
+    fn lower_compare(&self, compare: Compare) -> Result<NativeCompare> {
+        let (key, comparison, subject) = match compare {
+            Compare::Exists(key, true) => (key, Comparison::NotEqual, NativeSubject::Created(Revision::ZERO)),
+            Compare::Exists(key, false) => (key, Comparison::Equal, NativeSubject::Created(Revision::ZERO)),
+            Compare::Value(key, comparison, value) => (key, comparison, NativeSubject::Value(value)),
+            Compare::Created(key, comparison, revision) => (key, comparison, NativeSubject::Created(revision)),
+            Compare::Modified(key, comparison, revision) => (key, comparison, NativeSubject::Modified(revision)),
+            Compare::Version(key, comparison, version) => {
+                self.require(Capabilities::KEY_VERSION)?;
+                (key, comparison, NativeSubject::Version(version))
+            }
+            Compare::Lease(key, comparison @ (Comparison::Equal | Comparison::NotEqual), lease) => {
+                (key, comparison, NativeSubject::Lease(lease))
+            }
+            Compare::Lease(key, ..) => {
+                return Err(Error::invalid("leases have no order; compare them by `=` or `!=`").with_key(key));
+            }
+            Compare::Held(fence) => {
+                return Ok(NativeCompare {
+                    range: KeyRange::single(fence.key),
+                    comparison: Comparison::Equal,
+                    subject: NativeSubject::Modified(fence.token),
+                });
+            }
+        };
+        let absolute = self.domain.key(&key).map_err(|error| error.with_key(key))?;
+        self.check_key_size(&absolute)?;
+        Ok(NativeCompare { range: KeyRange::single(absolute), comparison, subject })
+    }
+
+    fn lower_branch(
+        &self,
+        branch: Vec<TxnOp>,
+        leases: &HashMap<Duration, LeaseId>,
+        compares: &[NativeCompare],
+    ) -> Result<Vec<NativeOp>> {
+        let limits = self.backend.limits();
+        let mut written = BTreeSet::new();
+        let mut attached: BTreeSet<LeaseId> = BTreeSet::new();
+        let mut bytes: usize = compares.iter().map(compare_bytes).sum();
+        let mut lowered = Vec::with_capacity(branch.len());
+        for op in branch {
+            let name = op.key().to_owned();
+            let key = self.domain.key(&name).map_err(|error| error.with_key(&name))?;
+            bytes += key.len();
+            if !matches!(op, TxnOp::Get { .. }) && !written.insert(key.clone()) {
+                return Err(Error::invalid("a transaction's branch writes a key only once").with_key(name));
+            }
+            lowered.push(match op {
+                TxnOp::Put { value, ttl, lease, .. } => {
+                    self.check_put_size(&key, &value).map_err(|error| error.with_key(&name))?;
+                    bytes += value.len();
+                    if ttl.is_some() && lease.is_some() {
+                        return Err(Error::invalid("a put takes a TTL or a lease, not both").with_key(name));
+                    }
+                    let lease = lease.or_else(|| leases.get(&ttl?).cloned());
+                    attached.extend(lease.clone());
+                    NativeOp::Put { key, value: Some(value), lease: LeaseChange::Set(lease), previous: false }
+                }
+                TxnOp::Delete { .. } => NativeOp::Delete { key, previous: true },
+                TxnOp::Get { .. } => NativeOp::Get { key },
+            });
+        }
+        let too_large = |what: &str, size: usize, limit: usize| {
+            Err(Error::new(
+                ErrorKind::TooLarge { limit },
+                format!("the transaction has {size} {what}, the store takes {limit}"),
+            ))
+        };
+        if lowered.len() + compares.len() > limits.batch_ops {
+            return too_large("compares and operations", lowered.len() + compares.len(), limits.batch_ops);
+        }
+        if bytes > limits.batch_bytes {
+            return too_large("bytes", bytes, limits.batch_bytes);
+        }
+        if attached.len() > limits.leases_per_batch {
+            return Err(Error::invalid(format!(
+                "the transaction attaches keys to {} leases, the store takes {} at once",
+                attached.len(),
+                limits.leases_per_batch
+            )));
+        }
+        Ok(lowered)
+    }
+
+    async fn run(&self, txn: &NativeTxn, deadline: &mut Deadline) -> Result<TxnReply> {
+        let reply = if self.require(Capabilities::NATIVE_TXN).is_ok() {
+            deadline.write(|| self.backend.native_txn(txn)).await?
+        } else {
+            self.emulate(txn, deadline).await?
+        };
+        self.reply(txn, reply)
+    }
+
+    /// Read, choose, commit guarded by all that was read; again on a conflict while the time lasts.
+    async fn emulate(&self, txn: &NativeTxn, deadline: &mut Deadline) -> Result<NativeReply> {
+        let mut unsure: Option<Error> = None;
+        loop {
+            let mut found: BTreeMap<Key, Option<Entry>> = BTreeMap::new();
+            let mut revision = Revision::ZERO;
+            let mut succeeded = true;
+            for compare in &txn.compares {
+                let key = single(&compare.range)?;
+                if !found.contains_key(key) {
+                    let fetched = self.fetch(key, deadline).await?;
+                    revision = revision.max(fetched.revision);
+                    found.insert(key.clone(), fetched.entry);
+                }
+                succeeded &= found.get(key).is_some_and(|entry| holds(compare, entry.as_ref()));
+            }
+            let branch = if succeeded { &txn.then } else { &txn.otherwise };
+            for op in branch {
+                if let NativeOp::Get { key } = op
+                    && !found.contains_key(key)
+                {
+                    let fetched = self.fetch(key, deadline).await?;
+                    revision = revision.max(fetched.revision);
+                    found.insert(key.clone(), fetched.entry);
+                }
+            }
+            let guards = found.iter().map(|(key, entry)| match entry {
+                Some(entry) => Guard::Unchanged(key.clone(), entry.modified),
+                None => Guard::Absent(key.clone()),
+            });
+            let batch = Batch { guards: guards.collect(), ops: branch.iter().filter_map(write_of).collect() };
+            let limit = self.backend.limits().batch_ops;
+            if batch.guards.len() + batch.ops.len() > limit {
+                let size = batch.guards.len() + batch.ops.len();
+                let message = format!("the transaction has {size} reads and writes, the store takes {limit}");
+                return Err(Error::new(ErrorKind::TooLarge { limit }, message));
+            }
+            match deadline.write(|| self.backend.commit(&batch)).await {
+                Ok(Outcome::Committed { revision: committed, results }) => {
+                    let revision = if batch.ops.is_empty() { revision.max(committed) } else { committed };
+                    return Ok(NativeReply { succeeded, revision, results: merge(branch, results, found)? });
+                }
+                Ok(Outcome::Conflict) => {
+                    if let Some(error) = unsure {
+                        return Err(error);
+                    }
+                    let contention = Error::new(ErrorKind::Contention, "others kept writing its keys; try again later");
+                    deadline.pause(contention).await?;
+                }
+                Err(error) if error.retry() == Retry::Ambiguous && *error.kind() != ErrorKind::Timeout => {
+                    // A key that is guarded, written and still as it was proves that nothing was written.
+                    let witness = batch.ops.iter().find_map(|op| {
+                        let key = written_key(op)?;
+                        Some((key, found.get(key)?))
+                    });
+                    let untouched = match witness {
+                        None => batch.ops.is_empty(),
+                        Some((key, before)) => {
+                            let now = self.fetch(key, deadline).await.map(|now| now.entry.map(|entry| entry.modified));
+                            now.is_ok_and(|now| now == before.as_ref().map(|entry| entry.modified))
+                        }
+                    };
+                    if !untouched {
+                        return Err(error);
+                    }
+                    let again = error.duplicate();
+                    unsure = (!batch.ops.is_empty()).then_some(error);
+                    deadline.pause(again).await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// What the user sees of a reply.
+    fn reply(&self, txn: &NativeTxn, reply: NativeReply) -> Result<TxnReply> {
+        let branch = if reply.succeeded { &txn.then } else { &txn.otherwise };
+        if branch.len() != reply.results.len() {
+            return Err(mismatched_answer());
+        }
+        let revision = reply.revision;
+        let results = branch.iter().zip(reply.results).map(|(op, result)| match (op, result) {
+            (_, NativeResult::Written(OpResult::Put { entry, .. })) => {
+                let action = action_of(&entry);
+                self.pair(entry, action, revision).map(TxnResult::Put).ok_or_else(mismatched_answer)
+            }
+            (NativeOp::Delete { key, .. }, NativeResult::Written(OpResult::Deleted { previous, .. })) => {
+                let pair = previous.and_then(|old| self.deleted_pair(key, Some(old), revision, KvAction::Delete));
+                Ok(TxnResult::Deleted(pair))
+            }
+            (_, NativeResult::Get(entry)) => {
+                Ok(TxnResult::Get(entry.and_then(|entry| self.pair(entry, KvAction::Get, revision))))
+            }
+            _ => Err(mismatched_answer()),
+        });
+        Ok(TxnReply { succeeded: reply.succeeded, revision, results: results.collect::<Result<_>>()? })
+    }
+}
+
+fn ttl_of(op: &TxnOp) -> Option<Duration> {
+    match op {
+        TxnOp::Put { ttl, .. } => *ttl,
+        _ => None,
+    }
+}
+
+fn compare_bytes(compare: &NativeCompare) -> usize {
+    let value = match &compare.subject {
+        NativeSubject::Value(value) => Bytes::len(value),
+        _ => 0,
+    };
+    compare.range.as_single().map_or(0, Key::len) + value
+}
+
+fn single(range: &KeyRange) -> Result<&Key> {
+    range.as_single().ok_or_else(mismatched_answer)
+}
+
+/// Whether a compare on one key holds.
+fn holds(compare: &NativeCompare, entry: Option<&Entry>) -> bool {
+    let comparison = compare.comparison;
+    match &compare.subject {
+        NativeSubject::Value(value) => entry.is_some_and(|entry| comparison.holds(&entry.value, value)),
+        NativeSubject::Created(revision) => {
+            comparison.holds(&entry.map_or(Revision::ZERO, |entry| entry.created), revision)
+        }
+        NativeSubject::Modified(revision) => {
+            comparison.holds(&entry.map_or(Revision::ZERO, |entry| entry.modified), revision)
+        }
+        NativeSubject::Version(version) => {
+            comparison.holds(&entry.map_or(0, |entry| entry.version.unwrap_or_default()), version)
+        }
+        NativeSubject::Lease(lease) => comparison.holds(&entry.and_then(|entry| entry.lease.clone()), lease),
+    }
+}
+
+fn write_of(op: &NativeOp) -> Option<Op> {
+    match op {
+        NativeOp::Put { key, value, lease, previous } => {
+            let LeaseChange::Set(lease) = lease else { return None };
+            Some(Op::Put { key: key.clone(), value: value.clone()?, lease: lease.clone(), previous: *previous })
+        }
+        NativeOp::Delete { key, previous } => Some(Op::Delete { key: key.clone(), previous: *previous }),
+        _ => None,
+    }
+}
+
+fn written_key(op: &Op) -> Option<&Key> {
+    match op {
+        Op::Put { key, .. } | Op::Delete { key, .. } => Some(key),
+        Op::DeleteRange { .. } => None,
+    }
+}
+
+/// The results of a branch in its order: writes as they were answered, reads as the writes before them left the key.
+fn merge(
+    branch: &[NativeOp],
+    results: Vec<OpResult>,
+    mut found: BTreeMap<Key, Option<Entry>>,
+) -> Result<Vec<NativeResult>> {
+    let mut results = results.into_iter();
+    branch
+        .iter()
+        .map(|op| match op {
+            NativeOp::Get { key } => Ok(NativeResult::Get(found.get(key).cloned().flatten())),
+            _ => {
+                let result = results.next().ok_or_else(mismatched_answer)?;
+                match (op, &result) {
+                    (_, OpResult::Put { entry, .. }) => drop(found.insert(entry.key.clone(), Some(entry.clone()))),
+                    (NativeOp::Delete { key, .. }, _) => drop(found.insert(key.clone(), None)),
+                    _ => {}
+                }
+                Ok(NativeResult::Written(result))
+            }
+        })
+        .collect()
+}
