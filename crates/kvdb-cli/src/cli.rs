@@ -15,24 +15,29 @@ Examples:
   kvdb lock nightly --wait 5s -- ./backup.sh    run a command while holding a lock
   kvdb --store mem: backends                    what each store can do
 
+Stores:
+  redb:app.redb, redb:///var/lib/app.redb?domain=myapp&durability=fast      one file, one process at a time
+  mem:                                                                      in memory, gone with the command
+
 Exit codes:
   0 ok, 1 error, 2 wrong usage, 3 not found, 4 a condition failed, 5 timeout.
-  `kvdb lock` exits with the code of its command.
+  `kvdb lock` exits with the code of its command.";
 
-A store file is open in one process at a time: a second `kvdb` on the same file says so and exits 1.";
+/// Above the options that every command has.
+const EVERYWHERE: &str = "Options of every command";
 
 /// Keys with revisions, watches, leases and locks, from a shell.
 #[derive(Debug, Parser)]
 #[command(name = "kvdb", version, after_help = EXAMPLES, max_term_width = 100)]
 pub(crate) struct Cli {
-    /// Where the keys are: `redb:FILE`, `redb:///PATH?domain=D&durability=fast`, `mem:` [default: redb:kvdb.redb]
-    #[arg(long, env = "KVDB_URL", hide_env_values = true, global = true, value_name = "URI")]
+    /// Where the keys are, such as redb:FILE or mem: [default: redb:kvdb.redb]
+    #[arg(long, env = "KVDB_URL", hide_env_values = true, global = true, value_name = "URI", help_heading = EVERYWHERE)]
     pub(crate) store: Option<String>,
     /// The prefix that all keys are below; keys outside it are never seen
-    #[arg(long, global = true, value_name = "PREFIX")]
+    #[arg(long, global = true, value_name = "PREFIX", help_heading = EVERYWHERE)]
     pub(crate) domain: Option<String>,
     /// Print JSON, one document a line; errors too, as {kind, message, key, retry}
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(crate) json: bool,
     /// What to do.
     #[command(subcommand)]

@@ -24,7 +24,7 @@ pub(crate) struct Backends {
 
 impl Backends {
     pub(crate) fn run(self, mut context: Context) -> Result<(), Failure> {
-        let style = if self.markdown { presets::ASCII_MARKDOWN } else { presets::UTF8_HORIZONTAL_ONLY };
+        let style = if self.markdown { presets::ASCII_MARKDOWN } else { presets::UTF8_FULL_CONDENSED };
         let backends = kvdb::backends();
         if context.out.is_json() {
             return backends.iter().try_for_each(|backend| context.out.line(&backend_json(backend).to_string()));
@@ -108,22 +108,30 @@ fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// A long time in the unit that people count it in.
 fn longest(ttl: Duration) -> String {
     const DAY: u64 = 24 * 60 * 60;
+    const YEAR: u64 = 365 * DAY;
     match ttl.as_secs() {
-        seconds if seconds >= DAY && seconds % DAY == 0 => format!("{} d", seconds / DAY),
+        seconds if seconds >= YEAR => format!("{} years", seconds / YEAR),
+        seconds if seconds >= DAY => format!("{} days", seconds / DAY),
         _ => format!("{ttl:?}"),
     }
 }
 
+/// A size in the greatest unit that is not larger, rounded down to a tenth.
 fn bytes(count: usize) -> String {
     const MIB: usize = 1 << 20;
     const KIB: usize = 1 << 10;
-    match count {
-        usize::MAX => "no limit".to_owned(),
-        count if count >= MIB && count.is_multiple_of(MIB) => format!("{} MiB", count / MIB),
-        count if count >= KIB && count.is_multiple_of(KIB) => format!("{} KiB", count / KIB),
-        count => format!("{count} B"),
+    let (unit, name) = match count {
+        usize::MAX => return "no limit".to_owned(),
+        count if count >= MIB => (MIB, "MiB"),
+        count if count >= KIB => (KIB, "KiB"),
+        count => return format!("{count} B"),
+    };
+    match (count / unit, count % unit * 10 / unit) {
+        (whole, 0) => format!("{whole} {name}"),
+        (whole, tenth) => format!("{whole}.{tenth} {name}"),
     }
 }
 
@@ -139,9 +147,10 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_told_in_the_greatest_whole_unit() {
+    fn limits_are_told_in_the_greatest_unit() {
         assert_eq!(bytes(16 << 20), "16 MiB");
-        assert_eq!(bytes(1536), "1536 B");
-        assert_eq!(bytes(64 << 10), "64 KiB");
+        assert_eq!(bytes(1536), "1.5 KiB");
+        assert_eq!(bytes(1000), "1000 B");
+        assert_eq!(longest(Duration::from_secs(2 * 86_400)), "2 days");
     }
 }

@@ -43,7 +43,7 @@ impl Del {
                 let pair = kv.delete(key).await?;
                 out.either(
                     || output::pair_json(&pair),
-                    || format!("deleted {} at revision {}", pair.key.escape_debug(), pair.modified_index),
+                    || format!("deleted {} at revision {}", output::inline(pair.key.as_bytes()), pair.modified_index),
                 )
             })
             .await

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::duration;
 use crate::failure::Failure;
+use crate::output;
 use crate::store::Context;
 
 /// Grant, keep alive, revoke a lease, or ask about it
@@ -98,7 +99,7 @@ impl Lease {
                         },
                         || {
                             let head = format!("{id}: {:?} of {:?} left", info.remaining, info.granted);
-                            let keys = info.keys.iter().map(|key| format!("\n  {}", key.escape_debug()));
+                            let keys = info.keys.iter().map(|key| format!("\n  {}", output::inline(key.as_bytes())));
                             keys.fold(head, |text, key| text + &key)
                         },
                     )

@@ -133,13 +133,21 @@ impl Job {
                     return Err(error.into());
                 }
                 signal = signals.asked() => {
-                    let signal = if asked { Some(Signal::KILL) } else { Signal::from_named_raw(signal) };
+                    if asked {
+                        self.send(Signal::KILL);
+                    } else if let Some(signal) = Signal::from_named_raw(signal).filter(|signal| !self.has_had(*signal)) {
+                        self.send(signal);
+                    }
                     asked = true;
-                    // At a terminal Ctrl-C has reached the command already; twice is once.
-                    signal.into_iter().for_each(|signal| self.send(signal));
                 }
             }
         }
+    }
+
+    /// Whether the command got this signal too: a terminal sends Ctrl-C to its whole group, and a second one would
+    /// mean more than the first.
+    fn has_had(&self, signal: Signal) -> bool {
+        !self.group && signal == Signal::INT
     }
 
     async fn end(&mut self) -> Result<(), Failure> {

@@ -55,7 +55,7 @@ impl Ls {
 
     fn print(&self, page: &ListPage, out: &mut Output) -> Result<(), Failure> {
         for name in &page.names {
-            out.either(|| json!({ "key": name }), || name.escape_debug().to_string())?;
+            out.either(|| json!({ "key": name }), || output::inline(name.as_bytes()).into_owned())?;
         }
         for pair in &page.pairs {
             out.either(|| output::pair_json(pair), || if self.long { long(pair) } else { short(pair) })?;

@@ -63,7 +63,7 @@ impl Put {
                     || output::pair_json(&pair),
                     || {
                         let verb = if pair.action == KvAction::Create { "created" } else { "set" };
-                        format!("{verb} {} at revision {}", pair.key.escape_debug(), pair.modified_index)
+                        format!("{verb} {} at revision {}", output::inline(pair.key.as_bytes()), pair.modified_index)
                     },
                 )
             })

@@ -67,7 +67,7 @@ impl<'a> Node<'a> {
             let (branch, below) = if rest == 0 { ("└── ", "    ") } else { ("├── ", "│   ") };
             let slash = if node.below.is_empty() { "" } else { "/" };
             let value = node.pair.map(|pair| format!(" = {}", output::brief(&pair.value))).unwrap_or_default();
-            lines.push(format!("{indent}{branch}{}{slash}{value}", name.escape_debug()));
+            lines.push(format!("{indent}{branch}{}{slash}{value}", output::inline(name.as_bytes())));
             node.draw(&format!("{indent}{below}"), lines);
         }
     }

@@ -26,7 +26,7 @@ A line has the event (put, delete, expire), the key, the revision and the value,
 KVDB_VALUE; the value is on its stdin too, which takes any bytes and any length.")]
 pub(crate) struct Watch {
     /// The key, or with --tree the directory (the whole domain if left out)
-    #[arg(required_unless_present = "tree", default_value_if("tree", "true", ""))]
+    #[arg(required_unless_present = "tree")]
     key: Option<String>,
     /// Watch every key below the directory
     #[arg(long)]
@@ -139,7 +139,7 @@ async fn execute(command: &str, action: &str, pair: &KvPair) -> Result<(), Failu
     }
     let status = child.wait().await.map_err(failed)?;
     if !status.success() {
-        tell(&format!("kvdb: `{command}` for {} ended with {status}", pair.key.escape_debug()));
+        tell(&format!("kvdb: `{command}` for {} ended with {status}", output::inline(pair.key.as_bytes())));
     }
     Ok(())
 }

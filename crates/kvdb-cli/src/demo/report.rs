@@ -97,7 +97,7 @@ impl Line {
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<6}  {:<15}  {}", self.verdict.name(), self.promise, self.proof)
+        write!(f, "{:<6}  {:<16}  {}", self.verdict.name(), self.promise, self.proof)
     }
 }
 

@@ -1,0 +1,14 @@
+//! The command as a shell sees it: the real binary, and the demo's code over stores that break one promise each.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests stop the test")]
+
+mod bad_input;
+mod broken;
+mod command;
+mod demo;
+mod json;
+mod locks;
+mod processes;
+mod readme;
+mod verbs;
+mod watches;
