@@ -41,7 +41,7 @@ pub(crate) enum Target {
     /// At least this.
     AtLeast(f64),
     /// At least the first on a quiet disk, the second on a slow one.
-    AtLeastByDisk(f64, f64),
+    ByDisk(f64, f64),
     /// At most this.
     AtMost(f64),
 }
@@ -49,7 +49,7 @@ pub(crate) enum Target {
 impl Target {
     pub(crate) fn is_met(self, median: f64) -> bool {
         match self {
-            Self::AtLeast(least) | Self::AtLeastByDisk(least, _) => median >= least,
+            Self::AtLeast(least) | Self::ByDisk(least, _) => median >= least,
             Self::AtMost(most) => median <= most,
         }
     }
@@ -59,7 +59,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AtLeast(least) => write!(f, ">= {least}"),
-            Self::AtLeastByDisk(quiet, slow) => write!(f, ">= {quiet} quiet disk, >= {slow} slow"),
+            Self::ByDisk(quiet, slow) => write!(f, ">= {quiet} quiet disk, >= {slow} slow"),
             Self::AtMost(most) => write!(f, "<= {most}"),
         }
     }

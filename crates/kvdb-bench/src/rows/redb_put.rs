@@ -23,7 +23,7 @@ pub(super) fn many(dir: &Path) -> Result<Vec<Pair>, Failure> {
     Ok(vec![Pair {
         what: "redb durable put, 64 writers",
         against: "64 raw writers, a transaction each (two-phase, quick repair)",
-        target: Target::AtLeastByDisk(5.0, 30.0),
+        target: Target::ByDisk(5.0, 30.0),
         window: WINDOW,
         ours: side(move |window| {
             let end = Instant::now() + window;

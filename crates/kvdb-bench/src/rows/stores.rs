@@ -24,10 +24,10 @@ pub(super) struct Ours {
 impl Ours {
     pub(super) fn open(path: &Path) -> Result<Self, Failure> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let inside = runtime.enter();
-        let backend = Arc::new(RedbBackend::open(path, RedbConfig::default())?);
-        let kv = Handle::open("redb", backend, DOMAIN, &Options::new())?;
-        drop(inside);
+        let kv = runtime.block_on(async {
+            let backend = Arc::new(RedbBackend::open(path, RedbConfig::default()).await?);
+            Handle::open("redb", backend, DOMAIN, &Options::new())
+        })?;
         Ok(Self { kv, runtime })
     }
 
