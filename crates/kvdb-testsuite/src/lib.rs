@@ -10,6 +10,7 @@ mod chapter_06;
 mod chapter_07;
 mod chapter_08;
 mod chapter_10;
+mod checker;
 mod ctx;
 pub mod decorate;
 mod failure;
@@ -18,6 +19,7 @@ mod property;
 mod registry;
 mod runner;
 mod store;
+mod tap;
 mod trial;
 mod unsupported;
 

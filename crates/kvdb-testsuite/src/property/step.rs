@@ -1,0 +1,178 @@
+//! The programs: steps that name what they want relative to the model's state, so that a program stays meaningful when
+//! steps are taken out of it.
+
+use kvdb_core::Capabilities;
+
+/// A small generator of our own (SplitMix64), so that a seed means the same program everywhere.
+#[derive(Clone, Debug)]
+pub(super) struct Rng(u64);
+
+impl Rng {
+    pub(super) const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `bound`.
+    pub(super) fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next() % bound.max(1) as u64).unwrap_or_default()
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T], fallback: T) -> T {
+        from.get(self.below(from.len())).copied().unwrap_or(fallback)
+    }
+}
+
+/// The keys: few, so that writes meet; with a key that has children, and neighbours in byte order.
+pub(super) const KEYS: [&str; 9] = ["a", "a/b", "a/b/c", "a-b", "ab", "d/e", "d/f", "d/é", "z"];
+/// The directories that are listed and deleted.
+pub(super) const TREES: [&str; 5] = ["", "a", "a/b", "d", "nothing"];
+
+/// Whether a condition names what is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Aim {
+    /// What the key has now; on an absent key what it had last.
+    Right,
+    /// Something else.
+    Wrong,
+}
+
+/// One condition of a conditional write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum When {
+    Revision(Aim),
+    Created(Aim),
+    Value(Aim),
+    ValueAndRevision(Aim, Aim),
+    Present,
+    Absent,
+}
+
+/// What is put over a key that had a short TTL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    Permanent,
+    Leased,
+    Recreated,
+}
+
+/// One step. `back` counts revisions back from the present one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Put { key: &'static str, value: u16, previous: bool },
+    Set { key: &'static str, value: u16, when: When },
+    Delete { key: &'static str },
+    DeleteIf { key: &'static str, when: When },
+    DeleteTree { prefix: &'static str },
+    Get { key: &'static str },
+    GetAt { key: &'static str, back: u64 },
+    GetAhead { key: &'static str },
+    List { prefix: &'static str, limit: Option<usize>, reverse: bool },
+    ListAt { prefix: &'static str, back: u64 },
+    Count { prefix: &'static str },
+    Keys { prefix: &'static str },
+    Grant { slot: usize },
+    PutLeased { key: &'static str, value: u16, slot: usize },
+    KeepAlive { slot: usize },
+    LeaseInfo { slot: usize },
+    Revoke { slot: usize },
+    Expire { key: &'static str, value: u16 },
+    ExpireLease { keys: [&'static str; 2], value: u16 },
+    Overwrite { key: &'static str, value: u16, over: Over },
+    Replay { back: u64 },
+}
+
+/// The number of lease slots.
+pub(super) const SLOTS: usize = 3;
+
+fn aim(rng: &mut Rng) -> Aim {
+    if rng.below(3) == 0 { Aim::Wrong } else { Aim::Right }
+}
+
+fn when(rng: &mut Rng) -> When {
+    match rng.below(8) {
+        0 | 1 => When::Revision(aim(rng)),
+        2 => When::Created(aim(rng)),
+        3 | 4 => When::Value(aim(rng)),
+        5 => When::ValueAndRevision(aim(rng), aim(rng)),
+        6 => When::Present,
+        _ => When::Absent,
+    }
+}
+
+/// A program of `len` steps that a store with these capabilities can run.
+pub(super) fn program(seed: u64, len: usize, can: Capabilities) -> Vec<Step> {
+    let mut rng = Rng::new(seed);
+    let mut steps = Vec::with_capacity(len);
+    while steps.len() < len {
+        let step = step(&mut rng);
+        if can.contains(needs(&step)) {
+            steps.push(step);
+        }
+    }
+    steps
+}
+
+/// What a step asks of the store.
+fn needs(step: &Step) -> Capabilities {
+    match step {
+        Step::GetAt { .. } | Step::GetAhead { .. } | Step::ListAt { .. } => Capabilities::REVISION_READS,
+        Step::Grant { .. } | Step::PutLeased { .. } | Step::KeepAlive { .. } | Step::Revoke { .. } => {
+            Capabilities::LEASES
+        }
+        Step::ExpireLease { .. } => Capabilities::LEASES,
+        Step::LeaseInfo { .. } => Capabilities::LEASE_INFO,
+        Step::Expire { .. } | Step::Overwrite { .. } => Capabilities::TTL | Capabilities::LEASES,
+        Step::Replay { .. } => Capabilities::WATCH_RESUME,
+        _ => Capabilities::empty(),
+    }
+}
+
+fn step(rng: &mut Rng) -> Step {
+    let key = rng.pick(&KEYS, "a");
+    let prefix = rng.pick(&TREES, "");
+    // Few values, so that equal ones meet.
+    let value = u16::try_from(rng.below(6)).unwrap_or_default();
+    let slot = rng.below(SLOTS);
+    let back = rng.below(12) as u64;
+    match rng.below(100) {
+        0..16 => Step::Put { key, value, previous: rng.below(2) == 0 },
+        16..34 => Step::Set { key, value, when: when(rng) },
+        34..41 => Step::Delete { key },
+        41..49 => Step::DeleteIf { key, when: when(rng) },
+        49..52 => Step::DeleteTree { prefix },
+        52..58 => Step::Get { key },
+        58..63 => Step::GetAt { key, back },
+        63..64 => Step::GetAhead { key },
+        64..69 => {
+            let limit = (rng.below(3) == 0).then(|| 1 + rng.below(3));
+            Step::List { prefix, limit, reverse: rng.below(3) == 0 }
+        }
+        69..73 => Step::ListAt { prefix, back },
+        73..75 => Step::Count { prefix },
+        75..78 => Step::Keys { prefix },
+        78..81 => Step::Grant { slot },
+        81..87 => Step::PutLeased { key, value, slot },
+        87..88 => Step::KeepAlive { slot },
+        88..90 => Step::LeaseInfo { slot },
+        90..92 => Step::Revoke { slot },
+        92..95 => Step::Expire { key, value },
+        95..96 => Step::ExpireLease { keys: [key, rng.pick(&KEYS, "z")], value },
+        96..98 => {
+            let over = match rng.below(3) {
+                0 => Over::Permanent,
+                1 => Over::Leased,
+                _ => Over::Recreated,
+            };
+            Step::Overwrite { key, value, over }
+        }
+        _ => Step::Replay { back: back * 4 },
+    }
+}
