@@ -49,12 +49,14 @@ pub struct ManualClock {
 
 impl Default for ManualClock {
     fn default() -> Self {
-        Self { hands: Mutex::new((Duration::ZERO, SystemTime::now())), hooks: Mutex::default() }
+        // A whole second of 2024, so that nothing is rounded differently from run to run.
+        let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_704_067_200);
+        Self { hands: Mutex::new((Duration::ZERO, wall)), hooks: Mutex::default() }
     }
 }
 
 impl ManualClock {
-    /// A clock at zero, its wall clock at the present.
+    /// A clock at zero, its wall clock at a fixed date.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

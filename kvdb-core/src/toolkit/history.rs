@@ -74,10 +74,15 @@ impl<V: Payload> Mvcc<V> {
         Ok(())
     }
 
-    /// What [`Mvcc::compact`] would drop, by revision and place in it, unsorted.
+    /// Refuses reads below `before` from now on; answers how far [`Mvcc::prune`] may go: not above the oldest pin.
+    pub fn refuse_below(&mut self, before: Revision, now: Duration) -> Revision {
+        self.compacted = self.compacted.max(before.min(self.revision));
+        self.prune_limit(self.compacted, now)
+    }
+
+    /// What [`Mvcc::prune`] to this floor drops, by revision and place in it, unsorted.
     #[must_use]
-    pub fn prunable(&self, before: Revision, now: Duration) -> Vec<(Revision, u32)> {
-        let floor = self.prune_limit(before.max(self.compacted), now);
+    pub fn prunable(&self, floor: Revision) -> Vec<(Revision, u32)> {
         let mut seen = HashSet::new();
         let mut rows = Vec::new();
         for entry in self.journal.iter().take_while(|entry| entry.revision <= floor) {
@@ -92,11 +97,8 @@ impl<V: Payload> Mvcc<V> {
         rows
     }
 
-    /// Refuses reads below `before` from now on and drops what nobody needs any more: versions overwritten at or
-    /// below it and deletions. Dropping stops below the oldest pin and goes on with a later call.
-    pub fn compact(&mut self, before: Revision, now: Duration) {
-        self.compacted = self.compacted.max(before.min(self.revision));
-        let floor = self.prune_limit(self.compacted, now);
+    /// Drops what nobody needs who reads at `floor` or above: versions overwritten at or below it, and deletions.
+    pub fn prune(&mut self, floor: Revision) {
         while let Some(entry) = self.journal.front().copied().filter(|entry| entry.revision <= floor) {
             self.journal.pop_front();
             let Some(Some(slot)) = self.slots.get_mut(entry.slot) else { continue };
@@ -111,6 +113,12 @@ impl<V: Payload> Mvcc<V> {
             }
         }
         self.floor = self.floor.max(floor);
+    }
+
+    /// Refuses reads below `before` and drops what may be dropped; the rest goes with a later call.
+    pub fn compact(&mut self, before: Revision, now: Duration) {
+        let floor = self.refuse_below(before, now);
+        self.prune(floor);
     }
 
     pub(super) fn prune_limit(&self, target: Revision, now: Duration) -> Revision {

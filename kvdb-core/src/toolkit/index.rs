@@ -92,4 +92,14 @@ impl<V: Payload> Index<V> {
             }
         }
     }
+
+    /// Attaches every present key to its lease: once, after a file was read.
+    pub fn attach_all(&mut self) {
+        for slot in self.mvcc.slots.iter().flatten() {
+            let last = &slot.chain.last;
+            if let (Some(lease), Some(_)) = (last.meta.lease, &last.state) {
+                self.leases.attach(lease, slot.key.clone());
+            }
+        }
+    }
 }

@@ -23,6 +23,14 @@ pub struct Row {
     pub(super) slot: Option<usize>,
 }
 
+impl Row {
+    /// A row as a stage would make it, for a backend's own tests of its format.
+    #[must_use]
+    pub fn new(key: Key, meta: Meta, value: Option<Bytes>) -> Self {
+        Self { key, meta, value, slot: None }
+    }
+}
+
 /// What a group of requests writes: publish it with [`Index::apply`], after it is durable.
 #[derive(Debug)]
 pub struct Staged {
