@@ -257,7 +257,7 @@ pub trait Portworx: Kvdb {
     }
 
     /// Takes a lock, waiting at most `lock_try_duration`; once it is held for `lock_hold_duration` the fatal callback
-    /// is called. A zero hold duration is the handle's, no limit unless set.
+    /// is called. A zero hold duration is no limit, whatever the handle is set to.
     ///
     /// # Errors
     /// `LockTimeout` naming the holder.
@@ -271,7 +271,7 @@ pub trait Portworx: Kvdb {
         let options = LockOptions {
             id: Some(locker_id.to_owned()),
             wait: Some(lock_try_duration),
-            hold: Some(lock_hold_duration).filter(|hold| !hold.is_zero()),
+            hold: Some(if lock_hold_duration.is_zero() { Duration::MAX } else { lock_hold_duration }),
             ..LockOptions::default()
         };
         async move { self.lock_opts(key, options).await }
