@@ -99,8 +99,13 @@ pub(crate) fn is_transient(error: &Error) -> bool {
     error.retry() == Retry::Safe && matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::NoQuorum)
 }
 
-/// That much later, or as late as the clock goes.
+/// That much later than now, or as late as the clock goes.
 pub(crate) fn later(limit: Duration) -> Instant {
+    later_than(Instant::now(), limit)
+}
+
+/// That much later than `start`, or as late as the clock goes.
+pub(crate) fn later_than(start: Instant, limit: Duration) -> Instant {
     const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
-    Instant::now() + limit.min(FAR)
+    start + limit.min(FAR)
 }

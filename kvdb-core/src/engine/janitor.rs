@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, StreamExt};
 use tokio::runtime;
 use tokio::sync::mpsc;
 
@@ -62,6 +62,8 @@ async fn work(backend: Arc<dyn Backend>, mut queue: mpsc::UnboundedReceiver<Chor
 }
 
 async fn until_done(backend: Arc<dyn Backend>, chore: Chore) {
+    // One for all tries, so that the pauses grow: a broken store is not asked hundreds of times a second.
+    let mut pauses = Deadline::new(Duration::MAX);
     loop {
         let result = attempt(backend.as_ref(), &chore, &mut Deadline::new(TRY)).await;
         match result {
@@ -76,7 +78,7 @@ async fn until_done(backend: Arc<dyn Backend>, chore: Chore) {
             }
             Err(error) => {
                 tracing::debug!(%error, ?chore, "cleaning up failed; trying again");
-                let _ = Deadline::new(TRY).pause(error).map(drop).await;
+                let _ = pauses.pause(error).await;
             }
         }
     }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::Shared;
-use super::deadline::Deadline;
+use super::deadline::{Deadline, later_than};
+use super::{Shared, closed_error};
 use crate::{Backend, ErrorKind, LeaseId, Result};
 
 /// One kept-alive lease.
@@ -63,7 +63,8 @@ impl Keeper {
         let _ = lost.wait_for(|lost| *lost).await;
     }
 
-    fn lose(&self) {
+    /// Declares the lease lost: the store said so, or the local deadline has passed.
+    pub(super) fn lose(&self) {
         self.lost.send_replace(true);
     }
 
@@ -112,7 +113,7 @@ impl Keeper {
             let mut one = Deadline::new(left.min(self.ttl / 3).max(Duration::from_millis(1)));
             match one.one(backend.keep_alive(&self.lease)).await {
                 Ok(ttl) => {
-                    *self.deadline() = sent + ttl;
+                    *self.deadline() = later_than(sent, ttl);
                     return Ok(());
                 }
                 Err(error) if matches!(error.kind(), ErrorKind::LeaseNotFound | ErrorKind::Closed) => return Err(()),
@@ -141,7 +142,8 @@ impl Shared {
     /// A share in the handle's kept-alive lease of this TTL, granted now if there is none.
     pub(super) async fn keeper(self: &Arc<Self>, ttl: Duration, deadline: &mut Deadline) -> Result<Share> {
         let slot = self.keepers.slot(ttl);
-        let mut place = slot.lock().await;
+        // Whoever grants has a deadline of its own; waiting for it must not add up.
+        let mut place = deadline.one(async { Ok(slot.lock().await) }).await?;
         self.ensure_open()?;
         if let Some(keeper) = place.as_ref().filter(|keeper| keeper.is_alive()) {
             keeper.users.fetch_add(1, Ordering::AcqRel);
@@ -152,12 +154,19 @@ impl Shared {
         let keeper = Arc::new(Keeper {
             lease,
             ttl: granted,
-            deadline: Mutex::new(sent + granted),
+            deadline: Mutex::new(later_than(sent, granted)),
             lost: watch::Sender::new(false),
             users: AtomicUsize::new(1),
         });
         self.runtime.spawn(Arc::clone(&keeper).keep(Arc::downgrade(self), Arc::clone(&slot)));
         *place = Some(Arc::clone(&keeper));
-        Ok(Share(keeper))
+        drop(place);
+        let share = Share(keeper);
+        if self.is_closed() {
+            // The close may have met the locked slot and passed it over.
+            let _ = deadline.write(|| self.backend.revoke(&share.0.lease)).await;
+            return Err(closed_error());
+        }
+        Ok(share)
     }
 }

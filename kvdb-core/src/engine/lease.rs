@@ -24,7 +24,7 @@ impl Granted {
             granted.retain(|_, until| *until > now);
         }
         // Twice: the store may see a lease's end one TTL later than we do.
-        granted.insert(lease, later(ttl * 2));
+        granted.insert(lease, later(ttl.saturating_mul(2)));
     }
 
     fn knows(&self, lease: &LeaseId) -> bool {
@@ -86,7 +86,7 @@ impl Shared {
     pub(super) async fn grant(&self, ttl: Duration, deadline: &mut Deadline) -> Result<(LeaseId, Duration)> {
         let (lease, granted) = deadline.write(|| self.backend.grant(ttl)).await?;
         let limits = self.backend.limits();
-        if granted < ttl || granted >= ttl + limits.ttl_granularity.max(Duration::from_nanos(1)) {
+        if granted < ttl || granted >= ttl.saturating_add(limits.ttl_granularity.max(Duration::from_nanos(1))) {
             self.janitor.revoke(lease);
             return Err(out_of_bounds(ttl, &limits));
         }

@@ -97,7 +97,7 @@ impl Shared {
         if options.at.is_some() {
             self.require(Capabilities::REVISION_READS)?;
         }
-        let range = self.domain.range(target)?;
+        let range = self.target_range(target)?;
         // Counted by name: the store's own count would include what users do not see.
         let names_only = options.keys_only || options.count_only;
         let scan = Scan {

@@ -146,9 +146,16 @@ impl Shared {
                 }
             };
             if !resumable {
-                let now = self.fetch(key, &mut Deadline::new(self.timeout)).await;
-                if now.is_ok_and(|now| now.entry.is_none_or(|entry| entry.modified != token)) {
-                    return;
+                // What happened before the registration only the key itself can tell.
+                match self.fetch(key, &mut Deadline::new(self.timeout)).await {
+                    Ok(now) if now.entry.as_ref().is_none_or(|entry| entry.modified != token) => return,
+                    Ok(_) => {}
+                    Err(error) => {
+                        if pause.pause(error).await.is_err() {
+                            return;
+                        }
+                        continue;
+                    }
                 }
             }
             while let Some(Ok(changes)) = feed.changes.next().await {
@@ -215,6 +222,8 @@ impl Request {
             Error::new(ErrorKind::Serialization, "the lock's id has no JSON form").with_source(source)
         })?;
         let key = Key::from(format!("{}{}", self.directory, unique()));
+        // A TTL shorter than a round trip never lasts until the write.
+        let mut lives = 2_u32;
         loop {
             let mut deadline = Deadline::new(self.timeout);
             let share = self.shared.keeper(self.ttl, &mut deadline).await?;
@@ -226,10 +235,10 @@ impl Request {
             match self.shared.write_key(write, &mut deadline).await {
                 Ok((_, OpResult::Put { entry, .. })) => return Ok(Waiter { entry, share }),
                 Ok(_) => return Err(super::write::mismatched_answer()),
-                Err(error) if *error.kind() == ErrorKind::LeaseNotFound && !share.0.is_alive() => {}
                 Err(error) if *error.kind() == ErrorKind::LeaseNotFound => {
-                    // The store has ended the lease and the keeper does not know it yet.
-                    share.0.until_lost().await;
+                    // The store has ended the lease: whoever else holds it need not wait to be told.
+                    share.0.lose();
+                    lives = lives.checked_sub(1).ok_or_else(lease_lost)?;
                 }
                 Err(error) => {
                     if error.retry() == Retry::Ambiguous {

@@ -173,7 +173,13 @@ impl Shared {
     fn fatal(&self, error: &Error) {
         let callback = self.settings().on_fatal.clone();
         match callback {
-            Some(callback) => callback(error),
+            // It may end the process, as the Go library's does by default; if it panics instead, whoever reports here
+            // has more to do.
+            Some(callback) => {
+                if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| callback(error))).is_err() {
+                    tracing::error!(%error, "the fatal callback panicked");
+                }
+            }
             None => tracing::error!(%error, "kvdb"),
         }
     }

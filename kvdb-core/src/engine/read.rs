@@ -3,8 +3,8 @@
 use super::Shared;
 use super::deadline::Deadline;
 use crate::{
-    Capabilities, Change, Entry, Error, ErrorKind, Event, Fetched, GetOptions, Key, KvAction, KvPair, Read, Result,
-    Revision,
+    Capabilities, Change, Entry, Error, ErrorKind, Event, Fetched, GetOptions, Key, KeyRange, KvAction, KvPair, Read,
+    Result, Revision, Target,
 };
 
 impl Shared {
@@ -33,6 +33,15 @@ impl Shared {
 
     pub(super) fn require(&self, capability: Capabilities) -> Result<()> {
         if self.backend.capabilities().contains(capability) { Ok(()) } else { Err(Error::unsupported(capability)) }
+    }
+
+    /// The range of a target; a single key is checked as any key.
+    pub(super) fn target_range(&self, target: Target<'_>) -> Result<KeyRange> {
+        let range = self.domain.range(target)?;
+        if let Some(key) = range.as_single() {
+            self.check_key_size(key)?;
+        }
+        Ok(range)
     }
 
     pub(super) fn check_key_size(&self, key: &Key) -> Result<()> {

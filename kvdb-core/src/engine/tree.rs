@@ -23,7 +23,7 @@ impl Shared {
         if !options.when.is_none() {
             return Err(Error::invalid("conditions are for a single key; guard a directory by a fence"));
         }
-        let range = self.domain.range(target)?;
+        let range = self.target_range(target)?;
         if self.require(Capabilities::DELETE_RANGE).is_ok() {
             self.delete_at_once(range, &options).await
         } else {

@@ -156,8 +156,9 @@ impl super::Shared {
         }
         let leases = self.keepers.drain().into_iter().chain(self.granted.drain());
         let mut failed = None;
+        // One deadline for all: what is not revoked in time runs out by itself.
+        let mut deadline = self.deadline(None);
         for lease in leases {
-            let mut deadline = self.deadline(None);
             match deadline.write(|| self.backend.revoke(&lease)).await {
                 Err(error) if *error.kind() != crate::ErrorKind::LeaseNotFound => failed = Some(error),
                 _ => {}

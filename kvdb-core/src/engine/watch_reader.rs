@@ -92,7 +92,7 @@ enum Closing {
 impl Shared {
     pub(super) async fn watch(self: &Arc<Self>, target: Target<'_>, options: WatchOptions) -> Result<Watch> {
         self.ensure_open()?;
-        let range = self.domain.range(target)?;
+        let range = self.target_range(target)?;
         let has = |capability| self.require(capability).is_ok();
         let resumable = has(Capabilities::WATCH_RESUME);
         let on_gap = options.on_gap.unwrap_or(if resumable { OnGap::Fail } else { OnGap::Resync });

@@ -118,7 +118,8 @@ impl Shared {
         deadline: &mut Deadline,
     ) -> Result<(Subscription, bool)> {
         let slot = self.upstreams.slot((range.clone(), previous));
-        let mut place = slot.lock().await;
+        // Whoever registers has a deadline of its own; waiting for it must not add up.
+        let mut place = deadline.one(async { Ok(slot.lock().await) }).await?;
         self.ensure_open()?;
         if let Some(subscription) = place.upgrade().and_then(|upstream| upstream.subscribe()) {
             return Ok((subscription, false));

@@ -43,8 +43,7 @@ impl Shared {
         // Grant and put run to their end together: a caller that goes away leaves no lease without its key.
         let shared = Arc::clone(self);
         let task = self.runtime.spawn(async move { shared.put_with_ttl(&key, value, ttl, options).await });
-        task.await
-            .map_err(|source| Error::new(ErrorKind::Internal, "the write's task ended early").with_source(source))?
+        task.await.map_err(|source| ended_early(source))?
     }
 
     async fn put_with_ttl(&self, key: &Key, value: Bytes, ttl: Duration, options: PutOptions) -> Result<KvPair> {
@@ -124,7 +123,8 @@ impl Shared {
                 Plan::Present => (Some(Guard::Present(write.key.clone())), None),
                 Plan::Unchanged(revision) => (Some(Guard::Unchanged(write.key.clone(), *revision)), None),
                 Plan::Examine => {
-                    let entry = self.fetch(write.key, deadline).await?.entry;
+                    let fetched = self.fetch(write.key, deadline).await;
+                    let entry = fetched.map_err(|error| unsure.take().unwrap_or(error))?.entry;
                     if let Err(error) = check(&write.when, entry.as_ref()) {
                         return Err(unsure.unwrap_or(error));
                     }
@@ -143,7 +143,8 @@ impl Shared {
                     return Ok((revision, result));
                 }
                 Ok(Outcome::Conflict) => {
-                    let now = self.fetch(write.key, deadline).await?;
+                    let fetched = self.fetch(write.key, deadline).await;
+                    let now = fetched.map_err(|error| unsure.take().unwrap_or(error))?;
                     if let Some(found) = write.proof(now.entry.as_ref(), pinned.as_ref()) {
                         return Ok(found);
                     }
@@ -168,7 +169,9 @@ impl Shared {
                     unsure = Some(error);
                     deadline.pause(again).await?;
                 }
-                Err(error) => return Err(error),
+                Err(error) if error.retry() == Retry::Ambiguous => return Err(error),
+                // An earlier try may still be on its way: that this one failed for sure settles nothing.
+                Err(error) => return Err(unsure.unwrap_or(error)),
             }
         }
     }
@@ -225,6 +228,11 @@ fn holds(guard: &Guard, entry: Option<&Entry>) -> bool {
         Guard::Present(_) => entry.is_some(),
         Guard::Unchanged(_, revision) => entry.is_some_and(|entry| entry.modified == *revision),
     }
+}
+
+/// The runtime went down in the middle of a write.
+fn ended_early(source: tokio::task::JoinError) -> Error {
+    Error::new(ErrorKind::Internal, "the write's task ended early").with_retry(Retry::Ambiguous).with_source(source)
 }
 
 pub(super) fn mismatched_answer() -> Error {
