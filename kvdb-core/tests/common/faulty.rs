@@ -1,0 +1,151 @@
+use std::future::pending;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use kvdb_core::{
+    Backend, Batch, Capabilities, Error, ErrorKind, Feed, Fetched, Key, KeyRange, LeaseId, LeaseInfo, Limits, Outcome,
+    Page, Read, Result, Retry, Revision, Scan, WatchSpec,
+};
+use kvdb_memory::{MemoryBackend, MemoryConfig};
+
+/// A memory store behind a bad line.
+#[derive(Debug)]
+pub(crate) struct Faulty {
+    store: MemoryBackend,
+    /// Nothing is answered, and nothing reaches the store.
+    pub(crate) silent: AtomicBool,
+    /// So many calls are refused before they are sent.
+    pub(crate) refusals: AtomicUsize,
+    /// So many commits are lost on their way to the store.
+    pub(crate) lost_requests: AtomicUsize,
+    /// So many commits are lost to the caller and done right before the next one; that one's answer is followed by
+    /// silence.
+    pub(crate) late_requests: AtomicUsize,
+    late: Mutex<Option<Batch>>,
+    /// So many commits are done, and their answer is lost.
+    pub(crate) lost_answers: AtomicUsize,
+    /// Once a commit's answer was lost, nothing is answered any more.
+    pub(crate) silent_after_answer: AtomicBool,
+}
+
+impl Default for Faulty {
+    fn default() -> Self {
+        Self {
+            store: MemoryBackend::new(&MemoryConfig::default()),
+            silent: AtomicBool::default(),
+            refusals: AtomicUsize::default(),
+            lost_requests: AtomicUsize::default(),
+            late_requests: AtomicUsize::default(),
+            late: Mutex::default(),
+            lost_answers: AtomicUsize::default(),
+            silent_after_answer: AtomicBool::default(),
+        }
+    }
+}
+
+fn take(count: &AtomicUsize) -> bool {
+    count.try_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+}
+
+fn lost() -> Error {
+    Error::new(ErrorKind::Unavailable, "the connection broke").with_retry(Retry::Ambiguous)
+}
+
+impl Faulty {
+    async fn line(&self) -> Result<()> {
+        if self.silent.load(Ordering::SeqCst) {
+            pending::<()>().await;
+        }
+        if take(&self.refusals) {
+            return Err(Error::new(ErrorKind::Unavailable, "no connection"));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Backend for Faulty {
+    fn capabilities(&self) -> Capabilities {
+        self.store.capabilities()
+    }
+
+    fn limits(&self) -> Limits {
+        self.store.limits()
+    }
+
+    async fn get(&self, key: &Key, read: &Read) -> Result<Fetched> {
+        self.line().await?;
+        self.store.get(key, read).await
+    }
+
+    fn list(&self, range: &KeyRange, scan: &Scan) -> BoxStream<'static, Result<Page>> {
+        if self.silent.load(Ordering::SeqCst) {
+            return stream::pending().boxed();
+        }
+        if take(&self.refusals) {
+            return stream::once(async { Err(Error::new(ErrorKind::Unavailable, "no connection")) }).boxed();
+        }
+        self.store.list(range, scan)
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<Outcome> {
+        self.line().await?;
+        if take(&self.lost_requests) {
+            return Err(lost());
+        }
+        let late = self.late.lock().unwrap().take();
+        if let Some(late) = late {
+            self.store.commit(&late).await?;
+            self.silent.store(true, Ordering::SeqCst);
+        }
+        if take(&self.late_requests) {
+            *self.late.lock().unwrap() = Some(batch.clone());
+            return Err(lost());
+        }
+        let outcome = self.store.commit(batch).await;
+        if take(&self.lost_answers) {
+            let silent = self.silent_after_answer.swap(false, Ordering::SeqCst);
+            self.silent.fetch_or(silent, Ordering::SeqCst);
+            return Err(lost());
+        }
+        outcome
+    }
+
+    async fn watch(&self, spec: &WatchSpec) -> Result<Feed> {
+        self.line().await?;
+        self.store.watch(spec).await
+    }
+
+    async fn grant(&self, ttl: Duration) -> Result<(LeaseId, Duration)> {
+        self.line().await?;
+        self.store.grant(ttl).await
+    }
+
+    async fn keep_alive(&self, lease: &LeaseId) -> Result<Duration> {
+        self.line().await?;
+        self.store.keep_alive(lease).await
+    }
+
+    async fn revoke(&self, lease: &LeaseId) -> Result<()> {
+        self.line().await?;
+        self.store.revoke(lease).await
+    }
+
+    async fn lease_info(&self, lease: &LeaseId) -> Result<LeaseInfo> {
+        self.line().await?;
+        self.store.lease_info(lease).await
+    }
+
+    async fn compact(&self, before: Revision) -> Result<()> {
+        self.line().await?;
+        self.store.compact(before).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.store.close().await
+    }
+}

@@ -1,0 +1,6 @@
+mod close;
+mod deadlines;
+mod fatal;
+mod handle;
+mod pairs;
+mod watches;

@@ -1,0 +1,4 @@
+mod compare;
+mod data;
+mod locks;
+mod watches;
