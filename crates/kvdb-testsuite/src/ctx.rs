@@ -123,6 +123,14 @@ impl Ctx {
         if self.inner.lacks.is_empty() { Ok(backend) } else { Ok(Arc::new(Without::new(backend, self.inner.lacks))) }
     }
 
+    /// Opens the store itself with options, as its factory gets them.
+    ///
+    /// # Errors
+    /// What opening the store answers.
+    pub async fn connect(&self, options: &Options) -> Result<Arc<dyn Backend>> {
+        self.inner.place.connect(options).await
+    }
+
     /// Closes the store and lets the next `open` open it anew (DURABLE); handles of before are closed or dropped first.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ mod ctx;
 pub mod decorate;
 mod failure;
 pub mod help;
+mod logs;
 mod property;
 mod registry;
 mod runner;
@@ -22,6 +23,7 @@ mod store;
 mod tap;
 mod trial;
 mod unsupported;
+mod verbs;
 
 pub use ctx::Ctx;
 pub use failure::{Failure, Proof};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use libtest_mimic::{Arguments, Conclusion, Failed};
 
-use crate::{Ctx, Failure, Proof, Store, Trial, registry};
+use crate::{Ctx, Failure, Proof, Store, Trial, logs, registry};
 
 /// How long a trial may take in all.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -31,6 +31,7 @@ pub fn main(stores: Vec<Arc<dyn Store>>, extra: Vec<libtest_mimic::Trial>) -> Ex
 pub fn run(stores: Vec<Arc<dyn Store>>, extra: Vec<libtest_mimic::Trial>, mut arguments: Arguments) -> Conclusion {
     arguments.test_threads.get_or_insert(AT_A_TIME);
     record_panics();
+    logs::read_along();
     let mut trials = extra;
     for store in stores {
         trials.extend(registry::trials().map(|trial| on_store(&store, trial)));

@@ -1,0 +1,12 @@
+//! The stores under test, and what the tests of all stores share.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+pub mod facade;
+mod memory;
+mod redb;
+pub mod statements;
+mod stores;
+
+pub use memory::Memory;
+pub use redb::Redb;
+pub use stores::{WITHOUT_USERS_AND_MEMBERS, stores};
