@@ -40,7 +40,6 @@ shown!(Get, Put, Delete, DeleteTree, List, Keys, WatchBuilder, Lock);
 macro_rules! timeout {
     () => {
         /// Sets the deadline of this call.
-        #[must_use]
         pub fn timeout(mut self, timeout: Duration) -> Self {
             self.options.timeout = Some(timeout);
             self
@@ -51,21 +50,18 @@ macro_rules! timeout {
 macro_rules! freshness {
     () => {
         /// May lag behind: the cheapest read.
-        #[must_use]
         pub fn stale(mut self) -> Self {
             self.options.consistency = Consistency::Stale;
             self
         }
 
         /// Linearizable on every store, at the price of a write where the store needs one.
-        #[must_use]
         pub fn strict(mut self) -> Self {
             self.options.consistency = Consistency::Strict;
             self
         }
 
         /// Reads at a past revision (REVISION_READS).
-        #[must_use]
         pub fn at(mut self, revision: impl Into<Revision>) -> Self {
             self.options.at = Some(revision.into());
             self
@@ -76,41 +72,35 @@ macro_rules! freshness {
 macro_rules! conditions {
     () => {
         /// The key must be present and unchanged since `pair` was read or written.
-        #[must_use]
         pub fn if_unchanged(self, pair: &KvPair) -> Self {
             self.if_revision(pair.modified_index)
         }
 
         /// The key's last write must be this revision.
-        #[must_use]
         pub fn if_revision(mut self, revision: impl Into<Revision>) -> Self {
             self.options.when.modified = Some(revision.into());
             self
         }
 
         /// The key must be of the incarnation that this revision created.
-        #[must_use]
         pub fn if_created(mut self, revision: impl Into<Revision>) -> Self {
             self.options.when.created = Some(revision.into());
             self
         }
 
         /// The key must be present with exactly this value.
-        #[must_use]
         pub fn if_value(mut self, value: impl IntoValue) -> Self {
             self.options.when.value = Some(value.into_value());
             self
         }
 
         /// Fails with `LockLost` once this lock is lost or passed on.
-        #[must_use]
         pub fn fence(mut self, lock: &LockGuard) -> Self {
             self.options.fence = Some(lock.fence());
             self
         }
 
         /// Fails with `LockLost` once the lock of this fence is lost or passed on.
-        #[must_use]
         pub fn fenced_by(mut self, fence: Fence) -> Self {
             self.options.fence = Some(fence);
             self
@@ -119,6 +109,7 @@ macro_rules! conditions {
 }
 
 /// Reads a key.
+#[must_use = "a builder does nothing until it is awaited"]
 pub struct Get<'a, K: ?Sized> {
     kv: &'a K,
     key: &'a str,
@@ -292,6 +283,7 @@ impl<'a, K: Kvdb + ?Sized> IntoFuture for DeleteTree<'a, K> {
 }
 
 /// Lists pairs.
+#[must_use = "a builder does nothing until it is awaited"]
 pub struct List<'a, K: ?Sized> {
     kv: &'a K,
     target: Target<'a>,
@@ -304,14 +296,12 @@ impl<'a, K: Kvdb + ?Sized> List<'a, K> {
     }
 
     /// At most this many pairs.
-    #[must_use]
     pub fn limit(mut self, limit: usize) -> Self {
         self.options.limit = Some(limit);
         self
     }
 
     /// From the last key to the first.
-    #[must_use]
     pub fn reverse(mut self) -> Self {
         self.options.reverse = true;
         self
@@ -365,6 +355,7 @@ impl<'a, K: Kvdb + ?Sized> IntoFuture for List<'a, K> {
 }
 
 /// Lists first-level names.
+#[must_use = "a builder does nothing until it is awaited"]
 pub struct Keys<'a, K: ?Sized> {
     kv: &'a K,
     prefix: &'a str,
@@ -378,7 +369,6 @@ impl<'a, K: Kvdb + ?Sized> Keys<'a, K> {
     }
 
     /// Cuts names at this text instead of `/`; the prefix is then raw text, not a directory. Empty means `/`.
-    #[must_use]
     pub fn separator(mut self, separator: &'a str) -> Self {
         self.separator = if separator.is_empty() { "/" } else { separator };
         self
