@@ -43,7 +43,7 @@ impl Shared {
         // Grant and put run to their end together: a caller that goes away leaves no lease without its key.
         let shared = Arc::clone(self);
         let task = self.runtime.spawn(async move { shared.put_with_ttl(&key, value, ttl, options).await });
-        task.await.map_err(|source| ended_early(source))?
+        task.await.map_err(ended_early)?
     }
 
     async fn put_with_ttl(&self, key: &Key, value: Bytes, ttl: Duration, options: PutOptions) -> Result<KvPair> {
