@@ -48,7 +48,7 @@ impl Default for Faulty {
 }
 
 fn take(count: &AtomicUsize) -> bool {
-    count.try_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+    count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
 }
 
 fn lost() -> Error {

@@ -12,8 +12,10 @@ use crate::common::{PATIENCE, next, soon, store, until};
 /// What a callback was told: the prefix, the opaque and the pair or the kind of error.
 type Told = (String, u32, Result<KvPair, ErrorKind>);
 
+type Callback = Box<dyn FnMut(&str, &u32, Result<KvPair>) -> Result<()> + Send>;
+
 /// A callback that passes on what it is told and answers an error to a value of `stop`.
-fn recorder() -> (impl FnMut(&str, &u32, Result<KvPair>) -> Result<()> + Send, mpsc::UnboundedReceiver<Told>) {
+fn recorder() -> (Callback, mpsc::UnboundedReceiver<Told>) {
     let (told, heard) = mpsc::unbounded_channel();
     let callback = move |prefix: &str, opaque: &u32, change: Result<KvPair>| {
         let stop = change.as_ref().is_ok_and(|pair| pair.value == "stop");
@@ -22,7 +24,7 @@ fn recorder() -> (impl FnMut(&str, &u32, Result<KvPair>) -> Result<()> + Send, m
         let _ = told.send((prefix.to_owned(), *opaque, change));
         if stop { Err(Error::new(ErrorKind::Internal, "enough")) } else { Ok(()) }
     };
-    (callback, heard)
+    (Box::new(callback), heard)
 }
 
 fn unused() -> Error {
