@@ -36,7 +36,10 @@ pub use types::{
     TxnOp, TxnReply, TxnResult, WatchSpec, WatchStart,
 };
 pub use types::{absent, attached, created, delete, get, modified, present, put, value, version};
-pub use wrap::Handle;
+pub use wrap::{
+    Before, Call, End, Handle, Intercepted, Interceptor, Placement, Wrapper, WrapperFactory, WrapperRegistration,
+    register_wrapper, wrapper_factories,
+};
 
 // What backends and the inventory macro of other crates need, so that they agree on the version.
 pub use bytes::Bytes;

@@ -60,6 +60,7 @@ fn read(uri: &str, options: Options) -> Result<(StoreUri, Options)> {
 }
 
 async fn open(name: &str, domain: &str, endpoints: Vec<String>, options: Options) -> Result<Handle> {
+    linked::register_wrappers()?;
     let factory = linked::find(name).map_err(|error| error.with_operation(Operation::Connect))?;
     let opened = async {
         let options = password::fill(options)?;

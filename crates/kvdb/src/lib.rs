@@ -11,4 +11,4 @@ mod uri;
 pub use connect::{Version, connect, connect_with, new, version, version_at};
 pub use instance::{instance, set_instance};
 pub use kvdb_core::*;
-pub use linked::backends;
+pub use linked::{backends, wrappers};

@@ -1,7 +1,7 @@
 //! The backends that this build has, and what to say of the others.
 
 use kvdb_core::registry::{self, BackendFactory};
-use kvdb_core::{Error, ErrorKind, Result};
+use kvdb_core::{Error, ErrorKind, Result, WrapperFactory, register_wrapper, wrapper_factories};
 
 /// Named here, not only submitted to `inventory`: a linker drops a crate that nothing names.
 static LINKED: &[&BackendFactory] = &[
@@ -10,6 +10,27 @@ static LINKED: &[&BackendFactory] = &[
     #[cfg(feature = "redb")]
     &kvdb_redb::FACTORY,
 ];
+
+/// The wrappers likewise.
+static WRAPPERS: &[&WrapperFactory] = &[
+    #[cfg(feature = "log")]
+    &kvdb_log::FACTORY,
+    #[cfg(feature = "no-quorum")]
+    &kvdb_no_quorum::FACTORY,
+];
+
+/// The wrappers that are linked in or were registered at run time, sorted by name.
+#[must_use]
+pub fn wrappers() -> Vec<&'static WrapperFactory> {
+    // A clash of names shows where the wrapper is asked for.
+    let _ = register_wrappers();
+    wrapper_factories()
+}
+
+/// Makes the linked wrappers known to every handle: once, before the first one is opened.
+pub(crate) fn register_wrappers() -> Result<()> {
+    WRAPPERS.iter().try_for_each(|factory| register_wrapper(factory))
+}
 
 /// The backends that are linked in or were registered at run time, sorted by name.
 #[must_use]

@@ -1,18 +1,15 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use async_trait::async_trait;
-use bytes::Bytes;
 
+use super::Wrapper;
+use super::registry::find;
 use crate::engine::Engine;
-use crate::{
-    AdminReply, AdminRequest, Backend, CallOptions, Capabilities, DeleteOptions, Deleted, FatalCallback, GetOptions,
-    Info, KvPair, Kvdb, Lease, LeaseId, LeaseInfo, Limits, ListOptions, LockGuard, LockHolder, LockOptions, Options,
-    Pages, PutOptions, Result, Revision, Snapshot, SnapshotOptions, Target, Txn, TxnReply, Watch, WatchOptions,
-};
+use crate::{Backend, Error, FatalCallback, Kvdb, Options, Result};
 
-/// An opened store: what `kvdb::new` returns. Cloning is cheap and every clone is the same handle.
+/// An opened store: what `kvdb::new` returns. Cloning is cheap and every clone is the same handle: a wrapper that is
+/// added or removed through one is so for all.
 ///
 /// When the last clone is dropped without [`Kvdb::close`], what it held at the store runs out by its leases.
 #[derive(Clone, Debug)]
@@ -23,14 +20,25 @@ pub struct Handle {
 #[derive(Debug)]
 struct Inner {
     base: Arc<Engine>,
-    /// What calls go through: the engine, below whatever wraps it.
+    /// What calls go through. Read without a lock; changed under `changing`.
     stack: ArcSwap<Stack>,
+    changing: Mutex<()>,
 }
 
-/// A thin pointer for the `ArcSwap`.
+/// The wrappers in the order of adding, and all of them folded over the engine. A thin pointer for the `ArcSwap`.
 #[derive(Debug)]
-struct Stack {
-    top: Arc<dyn Kvdb>,
+pub(super) struct Stack {
+    pub(super) kvdb: Arc<dyn Kvdb>,
+    wrappers: Vec<Arc<dyn Wrapper>>,
+}
+
+impl Stack {
+    fn fold(base: &Arc<Engine>, wrappers: Vec<Arc<dyn Wrapper>>) -> Self {
+        let mut order = wrappers.clone();
+        order.sort_by_key(|wrapper| wrapper.placement());
+        let kvdb = order.into_iter().fold(Arc::clone(base) as Arc<dyn Kvdb>, |inner, wrapper| wrapper.wrap(inner));
+        Self { kvdb, wrappers }
+    }
 }
 
 impl Handle {
@@ -41,8 +49,66 @@ impl Handle {
     /// is no key.
     pub fn open(name: &'static str, backend: Arc<dyn Backend>, domain: &str, options: &Options) -> Result<Self> {
         let base = Arc::new(Engine::open(name, backend, domain, options)?);
-        let stack = ArcSwap::from_pointee(Stack { top: Arc::clone(&base) as Arc<dyn Kvdb> });
-        Ok(Self { inner: Arc::new(Inner { base, stack }) })
+        let stack = ArcSwap::from_pointee(Stack::fold(&base, Vec::new()));
+        Ok(Self { inner: Arc::new(Inner { base, stack, changing: Mutex::new(()) }) })
+    }
+
+    /// Puts a linked wrapper around the store: the next call of every clone goes through it. Locks that are held stay
+    /// held and open watches live.
+    ///
+    /// # Errors
+    /// `UnknownWrapper` listing the linked ones; `InvalidArgument` when it is on already; the wrapper's own for its
+    /// options.
+    pub fn add_wrapper(&self, name: &str, options: &Options) -> Result<()> {
+        let factory = find(name)?;
+        let wrapper = (factory.make)(options, &self.base())?;
+        self.wrap(wrapper)
+    }
+
+    /// Puts any wrapper around the store.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when one of its name is on already.
+    pub fn wrap(&self, wrapper: Arc<dyn Wrapper>) -> Result<()> {
+        let _changing = self.inner.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wrappers = self.top().wrappers.clone();
+        if wrappers.iter().any(|present| present.name() == wrapper.name()) {
+            return Err(Error::invalid(format!("the wrapper `{}` is on already; remove it first", wrapper.name())));
+        }
+        wrappers.push(wrapper);
+        self.inner.stack.store(Arc::new(Stack::fold(&self.inner.base, wrappers)));
+        Ok(())
+    }
+
+    /// Takes a wrapper off: the next call of every clone is without it, calls that it holds back go on. One that is not
+    /// on is Ok.
+    ///
+    /// # Errors
+    /// `UnknownWrapper` when neither a linked nor a present one has the name.
+    pub fn remove_wrapper(&self, name: &str) -> Result<()> {
+        let _changing = self.inner.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wrappers = self.top().wrappers.clone();
+        let place = match wrappers.iter().position(|present| present.name() == name) {
+            Some(place) => Some(place),
+            None => {
+                let name = find(name)?.name;
+                wrappers.iter().position(|present| present.name() == name)
+            }
+        };
+        if let Some(place) = place {
+            let removed = wrappers.remove(place);
+            self.inner.stack.store(Arc::new(Stack::fold(&self.inner.base, wrappers)));
+            removed.removed();
+        }
+        Ok(())
+    }
+
+    /// The names of the wrappers that are on, from the store outwards.
+    #[must_use]
+    pub fn wrappers(&self) -> Vec<&'static str> {
+        let mut wrappers = self.top().wrappers.clone();
+        wrappers.sort_by_key(|wrapper| wrapper.placement());
+        wrappers.iter().map(|wrapper| wrapper.name()).collect()
     }
 
     /// The store below all wrappers.
@@ -78,91 +144,7 @@ impl Handle {
         self.inner.base.set_lock_wait(wait);
     }
 
-    fn top(&self) -> Arc<Stack> {
+    pub(super) fn top(&self) -> Arc<Stack> {
         self.inner.stack.load_full()
-    }
-}
-
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl Kvdb for Handle {
-    fn info(&self) -> Info {
-        self.top().top.info()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.top().top.capabilities()
-    }
-
-    fn limits(&self) -> Limits {
-        self.top().top.limits()
-    }
-
-    async fn get_opts(&self, key: &str, options: GetOptions) -> Result<Option<KvPair>> {
-        self.top().top.get_opts(key, options).await
-    }
-
-    async fn list_opts(&self, target: Target<'_>, options: ListOptions) -> Result<Pages> {
-        self.top().top.list_opts(target, options).await
-    }
-
-    async fn put_opts(&self, key: &str, value: Bytes, options: PutOptions) -> Result<KvPair> {
-        self.top().top.put_opts(key, value, options).await
-    }
-
-    async fn delete_opts(&self, target: Target<'_>, options: DeleteOptions) -> Result<Deleted> {
-        self.top().top.delete_opts(target, options).await
-    }
-
-    async fn txn_opts(&self, txn: Txn, options: CallOptions) -> Result<TxnReply> {
-        self.top().top.txn_opts(txn, options).await
-    }
-
-    async fn snapshot_opts(&self, prefixes: &[&str], options: SnapshotOptions) -> Result<Snapshot> {
-        self.top().top.snapshot_opts(prefixes, options).await
-    }
-
-    async fn watch_opts(&self, target: Target<'_>, options: WatchOptions) -> Result<Watch> {
-        self.top().top.watch_opts(target, options).await
-    }
-
-    async fn lock_opts(&self, name: &str, options: LockOptions) -> Result<LockGuard> {
-        Ok(self.top().top.lock_opts(name, options).await?.attach(self.clone()))
-    }
-
-    async fn unlock_opts(&self, guard: &LockGuard, options: CallOptions) -> Result<()> {
-        self.top().top.unlock_opts(guard, options).await
-    }
-
-    async fn lock_holder_opts(&self, name: &str, options: CallOptions) -> Result<Option<LockHolder>> {
-        self.top().top.lock_holder_opts(name, options).await
-    }
-
-    async fn lease_grant(&self, ttl: Duration, options: CallOptions) -> Result<Lease> {
-        self.top().top.lease_grant(ttl, options).await
-    }
-
-    async fn lease_keep_alive(&self, lease: &LeaseId, options: CallOptions) -> Result<Duration> {
-        self.top().top.lease_keep_alive(lease, options).await
-    }
-
-    async fn lease_revoke(&self, lease: &LeaseId, options: CallOptions) -> Result<()> {
-        self.top().top.lease_revoke(lease, options).await
-    }
-
-    async fn lease_info(&self, lease: &LeaseId, options: CallOptions) -> Result<LeaseInfo> {
-        self.top().top.lease_info(lease, options).await
-    }
-
-    async fn compact_opts(&self, before: Revision, options: CallOptions) -> Result<()> {
-        self.top().top.compact_opts(before, options).await
-    }
-
-    async fn admin_opts(&self, request: AdminRequest, options: CallOptions) -> Result<AdminReply> {
-        self.top().top.admin_opts(request, options).await
-    }
-
-    async fn close(&self) -> Result<()> {
-        self.top().top.close().await
     }
 }
