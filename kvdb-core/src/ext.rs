@@ -169,6 +169,31 @@ pub trait KvdbExt: Kvdb {
         self.snapshot_opts(prefixes, SnapshotOptions::default())
     }
 
+    /// The whole domain as JSON, at one revision where the store has ATOMIC_LIST: a format version, base64 values.
+    ///
+    /// # Errors
+    /// Those of a listing; a failed read is never an empty dump.
+    fn serialize(&self) -> impl Future<Output = Result<Vec<u8>>> + Send {
+        crate::recipes::serialize(self)
+    }
+
+    /// Reads what [`KvdbExt::serialize`] writes, and the array that the reference library writes. Nothing is stored.
+    ///
+    /// # Errors
+    /// `Serialization` for a dump that is damaged, cut short or of a newer format.
+    fn deserialize(&self, dump: &[u8]) -> Result<Vec<KvPair>> {
+        crate::recipes::deserialize(dump)
+    }
+
+    /// Writes the values of the pairs, in transactions of as many as the store takes (1,000 at most), each atomic.
+    /// Leased keys become permanent, indexes are the store's own, keys that are not named stay. Answers how many.
+    ///
+    /// # Errors
+    /// Those of a transaction; the ones before it stand, and importing again is safe.
+    fn import<'a>(&'a self, pairs: &'a [KvPair]) -> impl Future<Output = Result<u64>> + Send + 'a {
+        crate::recipes::import(self, pairs)
+    }
+
     /// Watches one key; it need not exist yet.
     fn watch_key<'a>(&'a self, key: &'a str) -> WatchBuilder<'a, Self> {
         WatchBuilder::new(self, Target::Key(key))

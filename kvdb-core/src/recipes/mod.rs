@@ -1,8 +1,12 @@
 //! Small uses of the verbs, each complete in itself.
 
 mod callback;
+mod collector;
+mod dump;
 mod tx;
 
 pub use callback::{CallbackWatch, call_back};
+pub use collector::{Replay, UpdatesCollector};
+pub(crate) use dump::{deserialize, import, serialize};
 pub use tx::Tx;
 pub(crate) use tx::transact;
