@@ -53,7 +53,7 @@ impl CallbackWatch {
     pub fn cancel(&self) {
         self.gate.lock().cancelled = true;
         self.task.abort();
-        if false {
+        if INSIDE.get() {
             return;
         }
         let mut state = self.gate.lock();
