@@ -37,8 +37,8 @@ pub use types::{
 };
 pub use types::{absent, attached, created, delete, get, modified, present, put, value, version};
 pub use wrap::{
-    Before, Call, End, Handle, Intercepted, Interceptor, Placement, Wrapper, WrapperFactory, WrapperRegistration,
-    register_wrapper, wrapper_factories,
+    Before, Call, End, Handle, Intercepted, Interceptor, MakeWrapper, Placement, Wrapper, WrapperFactory,
+    WrapperRegistration, register_wrapper, wrapper_factories,
 };
 
 // What backends and the inventory macro of other crates need, so that they agree on the version.

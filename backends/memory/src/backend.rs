@@ -4,10 +4,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use kvdb_core::registry::{BackendFactory, Registration};
-use kvdb_core::toolkit::{self, Clock, Gate, Store, SystemClock, check_batch};
+use kvdb_core::toolkit::{self, Clock, Found, Gate, Store, SystemClock, check_batch, check_txn};
 use kvdb_core::{
-    Backend, Batch, Capabilities, Error, ErrorKind, Feed, Fetched, Key, KeyRange, LeaseId, LeaseInfo, Limits, Options,
-    Outcome, Page, Read, Result, Revision, Scan, WatchSpec,
+    Backend, Batch, Capabilities, Error, ErrorKind, Feed, Fetched, Key, KeyRange, LeaseId, LeaseInfo, Limits,
+    NativeReply, NativeTxn, Options, Outcome, Page, Pin, Read, Result, Revision, Scan, WatchSpec,
 };
 
 use crate::config::MemoryConfig;
@@ -24,6 +24,7 @@ const CAPABILITIES: Capabilities = Capabilities::BINARY_KEYS
     .union(Capabilities::ATOMIC_LIST)
     .union(Capabilities::LINEARIZABLE_READS)
     .union(Capabilities::DELETE_RANGE)
+    .union(Capabilities::NATIVE_TXN)
     .union(Capabilities::COMPACT)
     .union(Capabilities::KEY_VERSION)
     .union(Capabilities::LEASE_INFO);
@@ -141,6 +142,18 @@ impl Backend for MemoryBackend {
     async fn lease_info(&self, lease: &LeaseId) -> Result<LeaseInfo> {
         self.gate.check()?;
         toolkit::lease_info(&*self.core, lease)
+    }
+
+    async fn native_txn(&self, txn: &NativeTxn) -> Result<NativeReply> {
+        self.gate.check()?;
+        check_txn(txn, self.core.limits())?;
+        self.core.staged(self.core.clock().now(), |stage| {
+            stage.txn(txn, |found: &Found<kvdb_core::Bytes>| Ok(found.value.clone()))
+        })
+    }
+
+    fn pin(&self) -> Option<Pin> {
+        toolkit::pin(&*self.core)
     }
 
     async fn compact(&self, before: Revision) -> Result<()> {

@@ -5,10 +5,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use kvdb_core::registry::{BackendFactory, Registration};
-use kvdb_core::toolkit::{self, Clock, Gate, SystemClock, check_batch};
+use kvdb_core::toolkit::{self, Clock, Gate, SystemClock, check_batch, check_txn};
 use kvdb_core::{
-    Backend, Batch, Capabilities, Error, ErrorKind, Feed, Fetched, Key, KeyRange, LeaseId, LeaseInfo, Limits, Options,
-    Outcome, Page, Read, Result, Revision, Scan, WatchSpec,
+    Backend, Batch, Capabilities, Error, ErrorKind, Feed, Fetched, Key, KeyRange, LeaseId, LeaseInfo, Limits,
+    NativeReply, NativeTxn, Options, Outcome, Page, Pin, Read, Result, Revision, Scan, WatchSpec,
 };
 use redb::StorageBackend;
 
@@ -29,6 +29,7 @@ const CAPABILITIES: Capabilities = Capabilities::BINARY_KEYS
     .union(Capabilities::ATOMIC_LIST)
     .union(Capabilities::LINEARIZABLE_READS)
     .union(Capabilities::DELETE_RANGE)
+    .union(Capabilities::NATIVE_TXN)
     .union(Capabilities::COMPACT)
     .union(Capabilities::KEY_VERSION)
     .union(Capabilities::LEASE_INFO)
@@ -173,6 +174,16 @@ impl Backend for RedbBackend {
     async fn lease_info(&self, lease: &LeaseId) -> Result<LeaseInfo> {
         self.gate.check()?;
         toolkit::lease_info(&*self.core, lease)
+    }
+
+    async fn native_txn(&self, txn: &NativeTxn) -> Result<NativeReply> {
+        self.gate.check()?;
+        check_txn(txn, self.core.limits())?;
+        self.core.txn(txn).await
+    }
+
+    fn pin(&self) -> Option<Pin> {
+        toolkit::pin(&*self.core)
     }
 
     async fn compact(&self, before: Revision) -> Result<()> {

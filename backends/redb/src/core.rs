@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kvdb_core::toolkit::{Clock, Gate, Hub, Index, Meta, Store};
-use kvdb_core::{Batch, Error, ErrorKind, Limits, Outcome, Result};
+use kvdb_core::{Batch, Error, ErrorKind, Limits, NativeReply, NativeTxn, Outcome, Result};
 use redb::ReadOnlyTable;
 
 use crate::config::RedbConfig;
@@ -95,6 +95,10 @@ impl Core {
 
     pub(crate) async fn commit(&self, batch: &Batch) -> Result<Outcome> {
         self.queue.commit(batch).await.unwrap_or_else(|lost| Err(self.lost(lost)))
+    }
+
+    pub(crate) async fn txn(&self, txn: &NativeTxn) -> Result<NativeReply> {
+        self.queue.txn(txn).await.unwrap_or_else(|lost| Err(self.lost(lost)))
     }
 
     pub(crate) async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T> {

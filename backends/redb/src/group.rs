@@ -53,6 +53,7 @@ pub(crate) fn evaluate(core: &Core, history: &mut History, requests: Vec<Request
     for request in requests {
         answers.push(match request {
             Request::Commit { batch, reply, room } => Answer::new(reply, stage.commit(&batch, load)).holding(room),
+            Request::Txn { txn, reply, room } => Answer::new(reply, stage.txn(&txn, load)).holding(room),
             Request::Grant { ttl, reply } => Answer::new(reply, stage.grant(ttl)),
             Request::KeepAlive { lease, reply } => Answer::new(reply, stage.keep_alive(&lease)),
             Request::Revoke { lease, reply } => Answer::new(reply, stage.revoke(&lease)),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use kvdb_core::{Batch, Error, LeaseId, Op, Outcome, Result, Revision};
+use kvdb_core::{Batch, Error, LeaseId, NativeOp, NativeReply, NativeTxn, Op, Outcome, Result, Revision};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::error::Failure;
@@ -18,6 +18,11 @@ pub(crate) enum Request {
     Commit {
         batch: Batch,
         reply: Reply<Outcome>,
+        room: OwnedSemaphorePermit,
+    },
+    Txn {
+        txn: NativeTxn,
+        reply: Reply<NativeReply>,
         room: OwnedSemaphorePermit,
     },
     Grant {
@@ -42,9 +47,12 @@ pub(crate) enum Request {
     Close,
 }
 
+/// Sends an answer, or the group's failure in its place.
+type Send = Box<dyn FnOnce(Option<&Failure>)>;
+
 /// An answer that waits for the group to be on disk.
 pub(crate) struct Answer {
-    send: Box<dyn FnOnce(Option<&Failure>)>,
+    send: Send,
     room: Option<OwnedSemaphorePermit>,
 }
 
@@ -100,10 +108,19 @@ impl Queue {
     /// Waits for room for a batch, then for its outcome. Dropped before it is in the queue it leaves nothing, later it
     /// leaves the whole write.
     pub(crate) async fn commit(&self, batch: &Batch) -> Result<Result<Outcome>, Lost> {
-        let bytes: usize = batch.ops.iter().map(size).sum();
-        let wanted = u32::try_from(1 + bytes / UNIT).unwrap_or(u32::MAX).min(self.size);
-        let room = Arc::clone(&self.room).acquire_many_owned(wanted).await.map_err(|_| Lost::Unsent)?;
+        let room = self.room_for(batch.ops.iter().map(size).sum()).await?;
         self.ask(|reply| Request::Commit { batch: batch.clone(), reply, room }).await
+    }
+
+    /// The same for a transaction.
+    pub(crate) async fn txn(&self, txn: &NativeTxn) -> Result<Result<NativeReply>, Lost> {
+        let room = self.room_for(txn_size(txn)).await?;
+        self.ask(|reply| Request::Txn { txn: txn.clone(), reply, room }).await
+    }
+
+    async fn room_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Lost> {
+        let wanted = u32::try_from(1 + bytes / UNIT).unwrap_or(u32::MAX).min(self.size);
+        Arc::clone(&self.room).acquire_many_owned(wanted).await.map_err(|_| Lost::Unsent)
     }
 
     /// Sends a small request and waits for its answer.
@@ -133,9 +150,19 @@ fn size(op: &Op) -> usize {
     }
 }
 
+fn txn_size(txn: &NativeTxn) -> usize {
+    let ops = txn.then.iter().chain(&txn.otherwise).map(|op| match op {
+        NativeOp::Put { key, value, .. } => key.len() + value.as_ref().map_or(0, kvdb_core::Bytes::len),
+        NativeOp::Txn(nested) => txn_size(nested),
+        _ => 0,
+    });
+    ops.sum()
+}
+
 /// Answers a request that is not carried out.
 pub(crate) fn refuse(request: Request, why: impl Fn() -> Error) {
     match request {
+        Request::Txn { reply, .. } => drop(reply.send(Err(why()))),
         Request::Commit { reply, .. } => drop(reply.send(Err(why()))),
         Request::Grant { reply, .. } => drop(reply.send(Err(why()))),
         Request::KeepAlive { reply, .. } => drop(reply.send(Err(why()))),

@@ -11,6 +11,7 @@ use super::Shared;
 use super::deadline::Deadline;
 use super::read::action_of;
 use super::write::mismatched_answer;
+use crate::toolkit::holds;
 use crate::{
     Batch, CallOptions, Capabilities, Compare, Comparison, Entry, Error, ErrorKind, Guard, Key, KeyRange, KvAction,
     LeaseChange, LeaseId, NativeCompare, NativeOp, NativeReply, NativeResult, NativeSubject, NativeTxn, Op, OpResult,
@@ -187,7 +188,8 @@ impl Shared {
                     revision = revision.max(fetched.revision);
                     found.insert(key.clone(), fetched.entry);
                 }
-                succeeded &= found.get(key).is_some_and(|entry| holds(compare, entry.as_ref()));
+                succeeded &=
+                    found.get(key).is_some_and(|entry| holds(compare.comparison, &compare.subject, entry.as_ref()));
             }
             let branch = if succeeded { &txn.then } else { &txn.otherwise };
             for op in branch {
@@ -289,24 +291,6 @@ fn compare_bytes(compare: &NativeCompare) -> usize {
 
 fn single(range: &KeyRange) -> Result<&Key> {
     range.as_single().ok_or_else(mismatched_answer)
-}
-
-/// Whether a compare on one key holds.
-fn holds(compare: &NativeCompare, entry: Option<&Entry>) -> bool {
-    let comparison = compare.comparison;
-    match &compare.subject {
-        NativeSubject::Value(value) => entry.is_some_and(|entry| comparison.holds(&entry.value, value)),
-        NativeSubject::Created(revision) => {
-            comparison.holds(&entry.map_or(Revision::ZERO, |entry| entry.created), revision)
-        }
-        NativeSubject::Modified(revision) => {
-            comparison.holds(&entry.map_or(Revision::ZERO, |entry| entry.modified), revision)
-        }
-        NativeSubject::Version(version) => {
-            comparison.holds(&entry.map_or(0, |entry| entry.version.unwrap_or_default()), version)
-        }
-        NativeSubject::Lease(lease) => comparison.holds(&entry.and_then(|entry| entry.lease.clone()), lease),
-    }
 }
 
 fn write_of(op: &NativeOp) -> Option<Op> {

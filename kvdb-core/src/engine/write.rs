@@ -116,6 +116,7 @@ impl Shared {
     ) -> Result<(Revision, OpResult)> {
         let plan = Plan::of(&mut write.when)?;
         let mut unsure: Option<Error> = None;
+        let mut sent: Option<Guard> = None;
         loop {
             let (guard, pinned) = match &plan {
                 Plan::Free => (None, None),
@@ -132,6 +133,14 @@ impl Shared {
                     (guard, entry)
                 }
             };
+            // Only the very same guard keeps both tries from being done. Another one means that the key was written
+            // since, and nobody knows by whom.
+            if guard != sent
+                && let Some(error) = unsure
+            {
+                return Err(error);
+            }
+            sent.clone_from(&guard);
             let settles = matches!(guard, Some(Guard::Absent(_) | Guard::Unchanged(..)));
             let batch = Batch {
                 guards: guard.into_iter().chain(fence_guard(write.fence)).collect(),

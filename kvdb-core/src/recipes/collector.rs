@@ -28,6 +28,9 @@ struct State {
     error: Option<Error>,
 }
 
+/// Gets one update of a replay.
+pub type ReplayCallback<'a> = Box<dyn FnMut(&KvPair) -> Result<()> + Send + 'a>;
+
 /// Who gets what of a replay.
 pub struct Replay<'a> {
     /// The directory whose updates it gets; `""` is all that were collected.
@@ -35,7 +38,7 @@ pub struct Replay<'a> {
     /// Only updates above this revision.
     pub after: Revision,
     /// Gets each update; an error ends the replay.
-    pub callback: Box<dyn FnMut(&KvPair) -> Result<()> + Send + 'a>,
+    pub callback: ReplayCallback<'a>,
 }
 
 impl fmt::Debug for Replay<'_> {

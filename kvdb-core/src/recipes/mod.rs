@@ -6,7 +6,7 @@ mod dump;
 mod tx;
 
 pub use callback::{CallbackWatch, call_back};
-pub use collector::{Replay, UpdatesCollector};
+pub use collector::{Replay, ReplayCallback, UpdatesCollector};
 pub(crate) use dump::{deserialize, import, serialize};
 pub use tx::Tx;
 pub(crate) use tx::transact;

@@ -17,6 +17,7 @@ mod pages;
 mod pins;
 mod stage;
 mod stage_leases;
+mod stage_txn;
 mod store;
 
 pub use changes::Step;
@@ -32,4 +33,6 @@ pub use pages::list;
 pub use pins::{Pin, Pins};
 pub use stage::{Row, Stage, Staged};
 pub use stage_leases::LeaseChange;
-pub use store::{Store, get, lease_info};
+pub use stage_txn::check_txn;
+pub(crate) use stage_txn::holds;
+pub use store::{Store, get, lease_info, pin};

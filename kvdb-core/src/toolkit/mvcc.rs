@@ -188,12 +188,12 @@ impl<V: Payload> Mvcc<V> {
         if reverse { keys.rev().try_for_each(&mut one) } else { keys.try_for_each(&mut one) }
     }
 
-    /// Whether a read at `revision` can be answered.
+    /// Whether a read at `revision` can be answered. A pinned revision can, whatever was compacted since.
     ///
     /// # Errors
     /// `Compacted` below what is known, `FutureRevision` above the present.
     pub fn check_readable(&self, revision: Revision) -> Result<()> {
-        if revision < self.compacted {
+        if revision < self.compacted && !(self.holds(revision) && self.pins.has(revision)) {
             return Err(self.compacted_error());
         }
         if revision > self.revision {

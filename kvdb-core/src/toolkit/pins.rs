@@ -34,6 +34,12 @@ impl Pins {
         Pin { pins: Arc::clone(self), id }
     }
 
+    /// Whether exactly this revision is pinned.
+    #[must_use]
+    pub fn has(&self, revision: Revision) -> bool {
+        self.table().live.values().any(|(pinned, _)| *pinned == revision)
+    }
+
     /// The oldest revision that is pinned at `now`.
     #[must_use]
     pub fn oldest(&self, now: Duration) -> Option<Revision> {

@@ -115,18 +115,13 @@ impl<'a, V: Payload> Stage<'a, V> {
         if !batch.guards.iter().all(|guard| self.holds(guard)) {
             return Ok(Outcome::Conflict);
         }
-        for op in &batch.ops {
-            if let Op::Put { lease: Some(lease), .. } = op {
-                self.alive(lease)?;
-            }
-        }
         let start = self.rows.len();
         let mut results = Vec::with_capacity(batch.ops.len());
         for op in &batch.ops {
             match self.op(op, start, &mut load) {
                 Ok(result) => results.push(result),
                 Err(error) => {
-                    self.rows.truncate(start);
+                    self.withdraw(start);
                     return Err(error);
                 }
             }
@@ -149,9 +144,17 @@ impl<'a, V: Payload> Stage<'a, V> {
         }
     }
 
-    fn op(&mut self, op: &Op, start: usize, load: impl FnMut(&Found<V>) -> Result<Bytes>) -> Result<OpResult> {
+    pub(super) fn op(
+        &mut self,
+        op: &Op,
+        start: usize,
+        load: impl FnMut(&Found<V>) -> Result<Bytes>,
+    ) -> Result<OpResult> {
         match op {
             Op::Put { key, value, lease, previous } => {
+                if let Some(lease) = lease {
+                    self.alive(lease)?;
+                }
                 let prior = self.prior(key);
                 let previous = if *previous { self.entry_before(key, prior, load)? } else { None };
                 let lease = lease.as_ref().map(lease_number).transpose()?;
@@ -177,7 +180,7 @@ impl<'a, V: Payload> Stage<'a, V> {
             }
             Op::DeleteRange { range } => {
                 let mut removed = 0;
-                for key in self.live_keys(range) {
+                for key in self.keys_of(range) {
                     let prior = self.prior(&key);
                     removed += u64::from(self.delete(key, prior, start, false));
                 }
@@ -208,6 +211,16 @@ impl<'a, V: Payload> Stage<'a, V> {
         }
     }
 
+    /// Takes back what a failed request has staged.
+    pub(super) fn withdraw(&mut self, start: usize) {
+        self.rows.truncate(start);
+        if self.overlaid > start {
+            self.overlay.clear();
+            self.overlaid = 0;
+            self.overlay_rows();
+        }
+    }
+
     /// Makes the rows of earlier requests visible to the present one.
     pub(super) fn overlay_rows(&mut self) {
         for (place, row) in self.rows.iter().enumerate().skip(self.overlaid) {
@@ -234,6 +247,15 @@ impl<'a, V: Payload> Stage<'a, V> {
         }
     }
 
+    /// A key's entry after everything that was staged and overlaid.
+    pub(super) fn entry_now(
+        &self,
+        key: &Key,
+        load: &mut impl FnMut(&Found<V>) -> Result<Bytes>,
+    ) -> Result<Option<Entry>> {
+        self.entry_before(key, self.prior(key), load)
+    }
+
     fn entry_before(
         &self,
         key: &Key,
@@ -251,7 +273,7 @@ impl<'a, V: Payload> Stage<'a, V> {
     }
 
     /// The keys of a range that are present after everything staged before the present request, in order.
-    fn live_keys(&self, range: &KeyRange) -> Vec<Key> {
+    pub(super) fn keys_of(&self, range: &KeyRange) -> Vec<Key> {
         let mut keys = Vec::new();
         let mvcc = &self.index.mvcc;
         let _: ControlFlow<()> = mvcc.scan(range, mvcc.revision(), false, |key, _| {

@@ -86,3 +86,13 @@ pub(super) fn load<S: Store>(store: &S, view: &S::View, found: Found<S::Value>) 
     let value = store.load(view, &found.meta, found.value.clone())?;
     Ok(found.into_entry(value))
 }
+
+/// Pins the present revision without a bound in time; see [`crate::Backend::pin`].
+pub fn pin<S: Store>(store: &S) -> Option<crate::Pin> {
+    let pinned = store.read(|index, _| {
+        let revision = index.mvcc.revision();
+        (revision, index.mvcc.pins().hold(revision, Duration::MAX))
+    });
+    let (revision, hold) = pinned.ok()?;
+    Some(crate::Pin { revision, hold: Box::new(hold) })
+}

@@ -9,4 +9,4 @@ mod verbs;
 pub use handle::Handle;
 pub use intercept::{Before, Call, End, Interceptor, Placement, Wrapper};
 pub use intercepted::Intercepted;
-pub use registry::{WrapperFactory, WrapperRegistration, register_wrapper, wrapper_factories};
+pub use registry::{MakeWrapper, WrapperFactory, WrapperRegistration, register_wrapper, wrapper_factories};

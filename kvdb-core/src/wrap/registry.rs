@@ -6,6 +6,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::Wrapper;
 use crate::{Error, ErrorKind, Kvdb, Options, Result};
 
+/// Makes a wrapper from its options and the store below all wrappers.
+pub type MakeWrapper = fn(&Options, &Arc<dyn Kvdb>) -> Result<Arc<dyn Wrapper>>;
+
 /// How the registry knows a wrapper. Each wrapper crate has one as `pub static FACTORY` and submits it:
 /// `inventory::submit! { WrapperRegistration(&FACTORY) }`.
 pub struct WrapperFactory {
@@ -16,7 +19,7 @@ pub struct WrapperFactory {
     /// The crate and its version.
     pub package: &'static str,
     /// Makes one from its options; the store below all wrappers is for probes.
-    pub make: fn(&Options, &Arc<dyn Kvdb>) -> Result<Arc<dyn Wrapper>>,
+    pub make: MakeWrapper,
 }
 
 impl fmt::Debug for WrapperFactory {
