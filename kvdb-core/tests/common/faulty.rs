@@ -22,9 +22,11 @@ pub(crate) struct Faulty {
     pub(crate) refusals: AtomicUsize,
     /// So many commits are lost on their way to the store.
     pub(crate) lost_requests: AtomicUsize,
-    /// So many commits are lost to the caller and done right before the next one; that one's answer is followed by
-    /// silence.
+    /// So many commits are lost to the caller and done right before the next one, which is followed by silence; or
+    /// before the read that `late_reads` counts down to.
     pub(crate) late_requests: AtomicUsize,
+    /// A late commit is done before this read from now on; 0 is none.
+    pub(crate) late_reads: AtomicUsize,
     late: Mutex<Option<Batch>>,
     /// So many commits are done, and their answer is lost.
     pub(crate) lost_answers: AtomicUsize,
@@ -40,6 +42,7 @@ impl Default for Faulty {
             refusals: AtomicUsize::default(),
             lost_requests: AtomicUsize::default(),
             late_requests: AtomicUsize::default(),
+            late_reads: AtomicUsize::default(),
             late: Mutex::default(),
             lost_answers: AtomicUsize::default(),
             silent_after_answer: AtomicBool::default(),
@@ -56,6 +59,15 @@ fn lost() -> Error {
 }
 
 impl Faulty {
+    /// Does the commit that is late, if one is.
+    async fn land(&self) -> Result<bool> {
+        let late = self.late.lock().unwrap().take();
+        match late {
+            Some(late) => self.store.commit(&late).await.map(|_| true),
+            None => Ok(false),
+        }
+    }
+
     async fn line(&self) -> Result<()> {
         if self.silent.load(Ordering::SeqCst) {
             pending::<()>().await;
@@ -79,6 +91,9 @@ impl Backend for Faulty {
 
     async fn get(&self, key: &Key, read: &Read) -> Result<Fetched> {
         self.line().await?;
+        if take(&self.late_reads) && self.late_reads.load(Ordering::SeqCst) == 0 {
+            self.land().await?;
+        }
         self.store.get(key, read).await
     }
 
@@ -97,9 +112,7 @@ impl Backend for Faulty {
         if take(&self.lost_requests) {
             return Err(lost());
         }
-        let late = self.late.lock().unwrap().take();
-        if let Some(late) = late {
-            self.store.commit(&late).await?;
+        if self.land().await? {
             self.silent.store(true, Ordering::SeqCst);
         }
         if take(&self.late_requests) {

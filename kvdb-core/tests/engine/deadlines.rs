@@ -188,6 +188,18 @@ async fn a_request_that_arrives_after_it_was_given_up_never_looks_like_nothing_w
 }
 
 #[tokio::test]
+async fn a_late_first_try_is_not_done_a_second_time_because_it_left_the_value_as_it_was() {
+    let (faulty, kv) = store();
+    kv.put("a", "same").await.unwrap();
+    faulty.late_requests.store(1, Ordering::SeqCst);
+    // Looked at for its condition, then to settle the outcome; the next look already finds the first try done.
+    faulty.late_reads.store(3, Ordering::SeqCst);
+    let error = kv.put("a", "same").if_value("same").await.unwrap_err();
+    assert_eq!(error.retry(), Retry::Ambiguous, "{error}");
+    assert_eq!(kv.get("a").await.unwrap().unwrap().version, Some(2));
+}
+
+#[tokio::test]
 async fn a_lease_that_the_store_has_ended_does_not_hold_up_the_next_lock() {
     let kv = crate::common::store();
     let first = kv.lock("one").ttl(Duration::from_secs(3600)).await.unwrap();
