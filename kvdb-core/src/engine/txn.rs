@@ -32,7 +32,9 @@ impl Shared {
         let shared = Arc::clone(self);
         let task = self.runtime.spawn(async move { shared.txn_with_ttls(txn, ttls, options).await });
         task.await.map_err(|source| {
-            Error::new(ErrorKind::Internal, "the transaction's task ended early").with_source(source)
+            Error::new(ErrorKind::Internal, "the transaction's task ended early")
+                .with_retry(Retry::Ambiguous)
+                .with_source(source)
         })?
     }
 
@@ -177,6 +179,7 @@ impl Shared {
     /// Read, choose, commit guarded by all that was read; again on a conflict while the time lasts.
     async fn emulate(&self, txn: &NativeTxn, deadline: &mut Deadline) -> Result<NativeReply> {
         let mut unsure: Option<Error> = None;
+        let mut sent: Option<Batch> = None;
         loop {
             let mut found: BTreeMap<Key, Option<Entry>> = BTreeMap::new();
             let mut revision = Revision::ZERO;
@@ -184,7 +187,8 @@ impl Shared {
             for compare in &txn.compares {
                 let key = single(&compare.range)?;
                 if !found.contains_key(key) {
-                    let fetched = self.fetch(key, deadline).await?;
+                    let fetched = self.fetch(key, deadline).await;
+                    let fetched = fetched.map_err(|error| unsure.take().unwrap_or(error))?;
                     revision = revision.max(fetched.revision);
                     found.insert(key.clone(), fetched.entry);
                 }
@@ -196,7 +200,8 @@ impl Shared {
                 if let NativeOp::Get { key } = op
                     && !found.contains_key(key)
                 {
-                    let fetched = self.fetch(key, deadline).await?;
+                    let fetched = self.fetch(key, deadline).await;
+                    let fetched = fetched.map_err(|error| unsure.take().unwrap_or(error))?;
                     revision = revision.max(fetched.revision);
                     found.insert(key.clone(), fetched.entry);
                 }
@@ -206,6 +211,11 @@ impl Shared {
                 None => Guard::Absent(key.clone()),
             });
             let batch = Batch { guards: guards.collect(), ops: branch.iter().filter_map(write_of).collect() };
+            // Only the very same batch cannot be done twice. Another one means that a key was written since, perhaps by
+            // the first try: then the other branch must not run as well.
+            if let Some(error) = unsure.take_if(|_| sent.as_ref() != Some(&batch)) {
+                return Err(error);
+            }
             let limit = self.backend.limits().batch_ops;
             if batch.guards.len() + batch.ops.len() > limit {
                 let size = batch.guards.len() + batch.ops.len();
@@ -242,9 +252,11 @@ impl Shared {
                     }
                     let again = error.duplicate();
                     unsure = (!batch.ops.is_empty()).then_some(error);
+                    sent = Some(batch);
                     deadline.pause(again).await?;
                 }
-                Err(error) => return Err(error),
+                Err(error) if error.retry() == Retry::Ambiguous => return Err(error),
+                Err(error) => return Err(unsure.unwrap_or(error)),
             }
         }
     }

@@ -200,6 +200,20 @@ async fn a_late_first_try_is_not_done_a_second_time_because_it_left_the_value_as
 }
 
 #[tokio::test]
+async fn a_late_first_try_of_a_transaction_does_not_let_the_other_branch_run_too() {
+    let (faulty, kv) = store();
+    kv.put("a", "1").await.unwrap();
+    faulty.late_requests.store(1, Ordering::SeqCst);
+    // Compared, then looked at to settle the outcome; the next compare already sees the first try done.
+    faulty.late_reads.store(3, Ordering::SeqCst);
+    let txn = kv.txn().when(value("a").eq("1")).then(put("a", "2")).otherwise(put("b", "x"));
+    let error = txn.await.unwrap_err();
+    assert_eq!(error.retry(), Retry::Ambiguous, "{error}");
+    assert_eq!(kv.get("a").await.unwrap().unwrap().text(), Some("2"));
+    assert_eq!(kv.get("b").await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn a_lease_that_the_store_has_ended_does_not_hold_up_the_next_lock() {
     let kv = crate::common::store();
     let first = kv.lock("one").ttl(Duration::from_secs(3600)).await.unwrap();
