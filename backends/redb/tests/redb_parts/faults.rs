@@ -1,12 +1,11 @@
 //! What a failing disk does to the store.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt};
 use kvdb_core::toolkit::SystemClock;
 use kvdb_core::{Backend, ErrorKind, KeyRange, Read, Retry};
 use kvdb_redb::RedbBackend;
@@ -25,6 +24,40 @@ struct Shared {
     full: AtomicBool,
     no_sync: AtomicBool,
     breaks: AtomicBool,
+    stalls: Mutex<Stall>,
+    changed: Condvar,
+}
+
+/// A sync that does not come back until it is let.
+#[derive(Debug, Default, PartialEq)]
+enum Stall {
+    #[default]
+    Never,
+    Armed,
+    Inside,
+}
+
+impl Shared {
+    fn set(&self, stall: Stall) {
+        *self.stalls.lock().unwrap() = stall;
+        self.changed.notify_all();
+    }
+
+    fn stall(&self) {
+        let mut stall = self.stalls.lock().unwrap();
+        if *stall == Stall::Armed {
+            *stall = Stall::Inside;
+            self.changed.notify_all();
+            drop(self.changed.wait_while(stall, |stall| *stall == Stall::Inside).unwrap());
+        }
+    }
+
+    fn wait_until_inside(&self) {
+        let stall = self.stalls.lock().unwrap();
+        let patience = Duration::from_secs(20);
+        let waited = self.changed.wait_timeout_while(stall, patience, |stall| *stall != Stall::Inside).unwrap();
+        assert!(!waited.1.timed_out(), "a commit syncs");
+    }
 }
 
 impl Disk {
@@ -56,6 +89,7 @@ impl StorageBackend for Disk {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.0.stall();
         assert!(!self.0.breaks.load(Ordering::SeqCst), "the storage panics on purpose");
         self.check(&self.0.no_sync, io::ErrorKind::Other)
     }
@@ -89,22 +123,12 @@ async fn poisons(break_it: impl Fn(&Shared, bool), expected: ErrorKind) {
     assert_eq!(kind(store.get(&key("a"), &Read::default()).await).await, expected);
     assert_eq!(kind(store.grant(Duration::from_secs(1)).await).await, expected);
     assert_eq!(kind(step(&mut open_feed).await).await, expected);
-    assert!(open_feed.changes.next_is_none().await);
+    assert!(open_feed.changes.next().await.is_none());
     drop(store);
     let store = disk.open().await.unwrap();
     let value = read(&store, "a").await.unwrap().value;
     assert!(value.as_ref() == b"acknowledged" || value.len() == 1, "{value:?}");
     write(&store, vec![put("b", "goes on")]).await;
-}
-
-trait NextIsNone {
-    async fn next_is_none(&mut self) -> bool;
-}
-
-impl<S: futures_util::Stream + Unpin> NextIsNone for S {
-    async fn next_is_none(&mut self) -> bool {
-        futures_util::StreamExt::next(self).await.is_none()
-    }
 }
 
 #[tokio::test]
@@ -131,6 +155,28 @@ async fn the_group_that_failed_is_ambiguous_and_never_shown() {
     let error = commit(&store, vec![], vec![put("a", "1")]).await.unwrap_err();
     assert_eq!(error.retry(), Retry::Ambiguous);
     assert_eq!(kind(step(&mut open_feed).await).await, ErrorKind::Unavailable);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_sees_a_write_before_it_is_on_disk() {
+    let disk = Disk::default();
+    let store = Arc::new(disk.open().await.unwrap());
+    write(&*store, vec![put("a", "old")]).await;
+    let mut open_feed = feed(&*store, KeyRange::all(), None).await;
+    disk.0.set(Stall::Armed);
+    let writer = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { write(&*store, vec![put("a", "new")]).await }
+    });
+    let waiting = disk.clone();
+    tokio::task::spawn_blocking(move || waiting.0.wait_until_inside()).await.unwrap();
+    assert_eq!(read(&*store, "a").await.unwrap().value.as_ref(), b"old");
+    assert!(open_feed.changes.next().now_or_never().is_none(), "no event of what may yet be lost");
+    assert!(!writer.is_finished(), "no answer either");
+    disk.0.set(Stall::Never);
+    let revision = writer.await.unwrap();
+    assert_eq!(batch(&mut open_feed).await.0, revision);
+    assert_eq!(read(&*store, "a").await.unwrap().value.as_ref(), b"new");
 }
 
 #[tokio::test]
