@@ -1,6 +1,8 @@
 #![cfg_attr(feature = "memory", doc = include_str!("../../../README.md"))]
 #![cfg_attr(not(feature = "memory"), doc = "One async API for coordination stores; see the README of the project.")]
 
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod connect;
 mod instance;
 mod linked;
