@@ -101,11 +101,8 @@ mod tests {
     #[test]
     fn the_linked_backends_answer_to_the_names_that_are_known_of_them() {
         for (names, source) in KNOWN {
-            let linked = match source {
-                Source::Feature("memory") => cfg!(feature = "memory"),
-                Source::Feature("redb") => cfg!(feature = "redb"),
-                _ => false,
-            };
+            let features: &[(&str, bool)] = &[("memory", cfg!(feature = "memory")), ("redb", cfg!(feature = "redb"))];
+            let linked = matches!(source, Source::Feature(feature) if features.contains(&(feature, true)));
             for name in names.iter() {
                 let found = find(name).ok().map(|factory| factory.name);
                 assert_eq!(found, linked.then(|| names[0]), "{name}");
