@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use kvdb_core::{
     AdminReply, AdminRequest, Backend, Batch, Capabilities, Error, ErrorKind, Feed, Fetched, Key, KeyRange, LeaseId,
-    LeaseInfo, Limits, Outcome, Page, Read, Result, Revision, Scan, WatchSpec,
+    LeaseInfo, Limits, NativeReply, NativeTxn, Outcome, Page, Pin, Read, Result, Revision, Scan, WatchSpec,
 };
 
 /// The real store whose listings break off with an error after some pages.
@@ -71,6 +71,14 @@ impl Backend for BreakLists {
 
     async fn compact(&self, before: Revision) -> Result<()> {
         self.inner.compact(before).await
+    }
+
+    async fn native_txn(&self, txn: &NativeTxn) -> Result<NativeReply> {
+        self.inner.native_txn(txn).await
+    }
+
+    fn pin(&self) -> Option<Pin> {
+        self.inner.pin()
     }
 
     async fn admin(&self, request: &AdminRequest) -> Result<AdminReply> {

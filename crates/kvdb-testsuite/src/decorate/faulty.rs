@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use kvdb_core::{
     AdminReply, AdminRequest, Backend, Batch, Capabilities, Error, Feed, Fetched, Key, KeyRange, LeaseId, LeaseInfo,
-    Limits, Outcome, Page, Read, Result, Revision, Scan, WatchSpec,
+    Limits, NativeReply, NativeTxn, Outcome, Page, Pin, Read, Result, Revision, Scan, WatchSpec,
 };
 
 /// A call that the engine made.
@@ -19,6 +19,8 @@ pub enum Call {
     List(KeyRange),
     /// `commit` of a batch.
     Commit(Batch),
+    /// `native_txn`.
+    NativeTxn(NativeTxn),
     /// `watch`.
     Watch(WatchSpec),
     /// `grant`.
@@ -172,6 +174,15 @@ impl Backend for Faulty {
 
     async fn compact(&self, before: Revision) -> Result<()> {
         self.through(Call::Compact(before), self.inner.compact(before)).await
+    }
+
+    async fn native_txn(&self, txn: &NativeTxn) -> Result<NativeReply> {
+        self.through(Call::NativeTxn(txn.clone()), self.inner.native_txn(txn)).await
+    }
+
+    /// It asks nobody, so that nothing can befall it.
+    fn pin(&self) -> Option<Pin> {
+        self.inner.pin()
     }
 
     async fn admin(&self, request: &AdminRequest) -> Result<AdminReply> {

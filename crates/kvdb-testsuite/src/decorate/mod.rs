@@ -2,10 +2,12 @@
 
 mod break_lists;
 mod faulty;
+mod limited;
 mod shared;
 mod without;
 
 pub use break_lists::BreakLists;
 pub use faulty::{Call, Fault, Faulty};
+pub use limited::Limited;
 pub use shared::Shared;
 pub use without::Without;

@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use kvdb_core::{
     AdminReply, AdminRequest, Backend, Batch, Capabilities, Error, ErrorKind, Feed, Fetched, Key, KeyRange, LeaseId,
-    LeaseInfo, Limits, Outcome, Page, Read, Result, Revision, Scan, WatchSpec,
+    LeaseInfo, Limits, NativeReply, NativeTxn, Outcome, Page, Pin, Read, Result, Revision, Scan, WatchSpec,
 };
 use tokio::sync::watch;
 
@@ -94,6 +94,14 @@ impl Backend for Shared {
 
     async fn compact(&self, before: Revision) -> Result<()> {
         self.open()?.compact(before).await
+    }
+
+    async fn native_txn(&self, txn: &NativeTxn) -> Result<NativeReply> {
+        self.open()?.native_txn(txn).await
+    }
+
+    fn pin(&self) -> Option<Pin> {
+        self.open().ok()?.pin()
     }
 
     async fn admin(&self, request: &AdminRequest) -> Result<AdminReply> {

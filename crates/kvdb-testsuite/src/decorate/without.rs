@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use kvdb_core::{
     AdminReply, AdminRequest, Backend, Batch, Capabilities, Feed, Fetched, Key, KeyRange, LeaseId, LeaseInfo, Limits,
-    Outcome, Page, Read, Result, Revision, Scan, WatchSpec,
+    NativeReply, NativeTxn, Outcome, Page, Pin, Read, Result, Revision, Scan, WatchSpec,
 };
 
 /// A backend that says it cannot do what it can: what lacks a capability is refused before it is asked.
@@ -13,13 +13,20 @@ use kvdb_core::{
 pub struct Without {
     inner: Arc<dyn Backend>,
     lacks: Capabilities,
+    pinless: bool,
 }
 
 impl Without {
     /// `inner` without these capabilities.
     #[must_use]
     pub fn new(inner: Arc<dyn Backend>, lacks: Capabilities) -> Self {
-        Self { inner, lacks }
+        Self { inner, lacks, pinless: false }
+    }
+
+    /// `inner` without pins: its snapshots are copies.
+    #[must_use]
+    pub fn pins(inner: Arc<dyn Backend>) -> Self {
+        Self { inner, lacks: Capabilities::empty(), pinless: true }
     }
 }
 
@@ -68,6 +75,16 @@ impl Backend for Without {
 
     async fn compact(&self, before: Revision) -> Result<()> {
         self.inner.compact(before).await
+    }
+
+    async fn native_txn(&self, txn: &NativeTxn) -> Result<NativeReply> {
+        self.inner.native_txn(txn).await
+    }
+
+    /// A pin is history that is kept: a store that cannot read the past has none.
+    fn pin(&self) -> Option<Pin> {
+        let pinless = self.pinless || self.lacks.intersects(Capabilities::REVISION_READS | Capabilities::WATCH_RESUME);
+        if pinless { None } else { self.inner.pin() }
     }
 
     async fn admin(&self, request: &AdminRequest) -> Result<AdminReply> {

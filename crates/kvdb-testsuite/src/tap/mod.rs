@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use kvdb_core::{
     AdminReply, AdminRequest, Backend, Batch, Capabilities, Feed, Fetched, Handle, Key, KeyRange, LeaseId, LeaseInfo,
-    Limits, Options, Outcome, Page, Read, Result, Revision, Scan, WatchSpec,
+    Limits, NativeReply, NativeTxn, Options, Outcome, Page, Pin, Read, Result, Revision, Scan, WatchSpec,
 };
 
 use crate::Ctx;
@@ -134,6 +134,18 @@ impl Backend for Tap {
     async fn compact(&self, before: Revision) -> Result<()> {
         self.faults.pass(Call::Compact).await?;
         self.store.compact(before).await
+    }
+
+    async fn native_txn(&self, txn: &NativeTxn) -> Result<NativeReply> {
+        self.faults.pass(Call::Commit).await?;
+        let reply = self.store.native_txn(txn).await?;
+        self.faults.pass(Call::CommitReply).await?;
+        Ok(reply)
+    }
+
+    /// A store that forgets history keeps none for a snapshot either.
+    fn pin(&self) -> Option<Pin> {
+        if self.without.contains(Capabilities::WATCH_RESUME) { None } else { self.store.pin() }
     }
 
     async fn admin(&self, request: &AdminRequest) -> Result<AdminReply> {
