@@ -183,7 +183,7 @@ impl Work<'_> {
 
     async fn lease(&self, key: &str) -> Result<()> {
         let kv = &self.store.kv;
-        let ttl = if self.unit.number / 6 % 2 == 0 { LONG } else { SHORT };
+        let ttl = self.ttl();
         let lease = self.leased(1, async { Ok(kv.lease(ttl).await?.id) }).await?;
         let put = async { Ok(kv.put(key, value(self.unit, 2)).lease(&lease).await?.modified_index) };
         if self.or_too_late(2, self.step(2, put).await)?.is_none() {
@@ -198,18 +198,22 @@ impl Work<'_> {
     }
 
     async fn leased(&self, step: u8, asked: impl Future<Output = Result<LeaseId>>) -> Result<LeaseId> {
-        let ttl = if self.unit.number / 6 % 2 == 0 { LONG } else { SHORT };
         (self.sink)(Note::Started(self.unit, step));
         let before = wall();
         let lease = asked.await?;
         let granted = Granted {
             lease: lease.number().unwrap_or_default(),
-            ttl: ttl.as_millis() as u64,
+            ttl: self.ttl().as_millis() as u64,
             asked: before,
             answered: wall(),
         };
         (self.sink)(Note::Leased(self.unit, step, granted));
         Ok(lease)
+    }
+
+    /// Every other lease of a writer is a long one.
+    fn ttl(&self) -> Duration {
+        if (self.unit.number / 6).is_multiple_of(2) { LONG } else { SHORT }
     }
 
     /// A short lease may run out under its owner on a slow disk.
