@@ -27,13 +27,18 @@ impl Context {
         self.domain.iter().fold(Options::new(), |options, domain| options.set("domain", domain))
     }
 
+    /// Opens the store.
+    pub(crate) async fn open(&self) -> Result<Handle, Failure> {
+        Ok(kvdb::connect_with(self.uri(), self.options()).await?)
+    }
+
     /// Runs `work` on the open store and closes it whatever came of it, so that leases and locks are given back and
     /// the file is free when the command ends.
     pub(crate) async fn with_store<T>(
         mut self,
         work: impl AsyncFnOnce(&Handle, &mut Output) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let kv = kvdb::connect_with(self.uri(), self.options()).await?;
+        let kv = self.open().await?;
         let outcome = work(&kv, &mut self.out).await;
         let closed = kvdb::Kvdb::close(&kv).await;
         let value = outcome?;

@@ -64,17 +64,19 @@ pub(crate) fn lease_id(text: &str) -> Result<LeaseId, Infallible> {
 }
 
 impl Lease {
-    pub(crate) async fn run(self, context: Context) -> Result<(), Failure> {
+    pub(crate) async fn run(self, mut context: Context) -> Result<(), Failure> {
         let call = CallOptions::default;
+        if let Verb::Grant { ttl } = self.verb {
+            // Not closed: closing revokes what the handle was granted, and this lease is to outlive us.
+            let lease = context.open().await?.lease(ttl).await?;
+            return context.out.either(
+                || json!({ "lease": lease.id.to_string(), "ttl_ms": milliseconds(lease.ttl) }),
+                || lease.id.to_string(),
+            );
+        }
         context
             .with_store(async |kv, out| match &self.verb {
-                Verb::Grant { ttl } => {
-                    let lease = kv.lease(*ttl).await?;
-                    out.either(
-                        || json!({ "lease": lease.id.to_string(), "ttl_ms": milliseconds(lease.ttl) }),
-                        || lease.id.to_string(),
-                    )
-                }
+                Verb::Grant { .. } => Ok(()),
                 Verb::Keepalive { id } => {
                     let ttl = kv.lease_keep_alive(id, call()).await?;
                     out.either(

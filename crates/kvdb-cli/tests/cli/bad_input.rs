@@ -57,8 +57,8 @@ fn a_file_that_is_none_of_ours_is_refused_and_left_alone() {
         assert_eq!(std::fs::read(kvdb.path(name)).unwrap(), content);
     }
     std::fs::create_dir(kvdb.path("directory")).unwrap();
-    refused(&kvdb, 1, &["--store", "redb:directory", "ls"], &["directory"]);
-    refused(&kvdb, 1, &["--store", "redb:no/such/place.redb", "ls"], &["place.redb"]);
+    refused(&kvdb, 2, &["--store", "redb:directory", "ls"], &["directory"]);
+    refused(&kvdb, 2, &["--store", "redb:no/such/place.redb", "ls"], &["place.redb"]);
 }
 
 #[test]

@@ -41,8 +41,8 @@ fn a_lock_that_another_holds_exits_with_5_and_names_the_holder() {
         kvdb.start(&["lock", "job", "--id", "alice", "--ttl", "1h", "--", "sh", "-c", "echo $$; exec sleep 600"]);
     let child = pid(dead.line().parse().unwrap());
     dead.signal(Signal::KILL);
-    dead.end();
     kill_process(child, Signal::KILL).unwrap();
+    dead.end();
     let ran = until("the file is free", || {
         let ran = kvdb.run(&["--json", "lock", "job", "--wait", "200ms", "--", "touch", "ran"]);
         (ran.code != 1).then_some(ran)

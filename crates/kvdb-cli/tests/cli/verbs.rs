@@ -152,9 +152,11 @@ fn a_lease_takes_its_keys_with_it() {
 #[test]
 fn a_key_with_a_ttl_goes_away_while_no_process_is_there() {
     let kvdb = Kvdb::new();
+    kvdb.ok(&["put", "long", "here", "--ttl", "1h"]);
     let put = kvdb.run(&["put", "session", "here", "--ttl", "200ms", "--json"]).json();
     assert_eq!(put["ttl_ms"], 200);
     crate::command::until("the key has gone", || (kvdb.run(&["get", "session"]).code == 3).then_some(()));
+    assert_eq!(kvdb.ok(&["get", "long"]), "here");
 }
 
 #[test]
