@@ -26,7 +26,8 @@ impl Told {
         Some(Self {
             revision: pair.modified_index,
             key: pair.key.clone(),
-            value: matches!(event, Event::Put(_)).then(|| pair.value.clone()),
+            // A copy: what is compared later must not keep the stream's own buffers alive.
+            value: matches!(event, Event::Put(_)).then(|| Bytes::copy_from_slice(&pair.value)),
             created: pair.created_index,
         })
     }

@@ -47,19 +47,24 @@ impl Shared {
     }
 
     async fn put_with_ttl(&self, key: &Key, value: Bytes, ttl: Duration, options: PutOptions) -> Result<KvPair> {
-        let (lease, granted) = self.grant(ttl, &mut self.deadline(options.timeout)).await?;
-        let put = self.put_now(key, value, PutOptions { lease: Some(lease.clone()), ..options }).await;
-        match put {
-            Ok(mut pair) => {
-                pair.ttl = Some(granted);
-                Ok(pair)
-            }
-            Err(error) => {
-                // The lease of a write that may stand is left to run out: revoking it would delete the key.
-                if error.retry() != Retry::Ambiguous {
-                    self.janitor.revoke(lease);
+        let mut deadline = self.deadline(options.timeout);
+        loop {
+            let (lease, granted) = self.grant(ttl, &mut deadline).await?;
+            let under = PutOptions { lease: Some(lease.clone()), ..options.clone() };
+            match self.put_now(key, value.clone(), under).await {
+                Ok(mut pair) => {
+                    pair.ttl = Some(granted);
+                    return Ok(pair);
                 }
-                Err(error)
+                // The TTL was shorter than the way to the store: nothing was written, the next try may be faster.
+                Err(error) if *error.kind() == ErrorKind::LeaseNotFound => deadline.pause(error).await?,
+                Err(error) => {
+                    // The lease of a write that may stand is left to run out: revoking it would delete the key.
+                    if error.retry() != Retry::Ambiguous {
+                        self.janitor.revoke(lease);
+                    }
+                    return Err(error);
+                }
             }
         }
     }

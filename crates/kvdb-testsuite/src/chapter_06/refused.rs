@@ -23,7 +23,7 @@ pub(super) async fn out_of_bounds(ctx: Ctx) -> Proof {
     ensure_eq!(kv.get("a").await?, None);
     ensure_eq!(tap.record.grants().len(), 0, "leases granted for TTLs out of bounds");
     // The bounds themselves are inside.
-    kv.put("a", "1").ttl(limits.ttl_min.max(Duration::from_nanos(1))).await?;
+    kv.lease(limits.ttl_min.max(Duration::from_nanos(1))).await?;
     if let Some(max) = limits.ttl_max {
         kv.put("b", "1").ttl(max).await?;
     }

@@ -29,7 +29,7 @@ pub(super) async fn drop_ends(ctx: Ctx) -> Proof {
     ensure!(tap.record.open_feeds() >= 3, "{} feeds for three ranges", tap.record.open_feeds());
     drop(one);
     // Dropping the wait for an event is not dropping the watch.
-    drop_after(two.next(), 2).await;
+    drop_after(two.next(), 1).await;
     kv.put("d/a", "2").await?;
     ensure_eq!(expect_next_key(&mut two, "d/a").await?.text(), Some("2"));
     drop(two);

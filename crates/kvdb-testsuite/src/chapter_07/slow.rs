@@ -22,6 +22,8 @@ async fn write_many(kv: &Handle, writes: usize) -> Proof {
             let key = format!("s/{}", writer % 30);
             for n in 0..writes / WRITERS {
                 kv.put(&key, format!("{writer} {n}")).await?;
+                // A store that answers at once would let no reader have its turn.
+                tokio::task::yield_now().await;
             }
             Ok::<_, Error>(())
         });

@@ -22,7 +22,11 @@ pub(super) struct Writers {
 impl Writers {
     /// Starts `tasks` writers of `rounds` rounds each, on clones of a handle.
     pub(super) fn start(kv: &Handle, tasks: usize, rounds: usize) -> Self {
-        let truth = Arc::new(Truth::default());
+        Self::go_on(kv, tasks, rounds, Arc::default())
+    }
+
+    /// Starts writers whose writes are noted beside those of earlier ones.
+    pub(super) fn go_on(kv: &Handle, tasks: usize, rounds: usize, truth: Arc<Truth>) -> Self {
         let done = Arc::new(AtomicUsize::new(0));
         let mut set = JoinSet::new();
         for writer in 0..tasks {
@@ -73,6 +77,8 @@ async fn write(kv: Handle, writer: usize, rounds: usize, truth: Arc<Truth>, done
             _ => truth.put(&kv.put(&shared, format!("{writer}-{round}")).await?),
         }
         done.fetch_add(1, Ordering::SeqCst);
+        // A store that answers at once would let nobody else have a turn.
+        tokio::task::yield_now().await;
     }
     Ok(())
 }

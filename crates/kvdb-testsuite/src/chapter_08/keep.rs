@@ -182,7 +182,7 @@ pub(super) async fn one_lease(ctx: Ctx) -> Proof {
     let sent = tap.record.keep_alives() - before;
     ensure!((2..=16).contains(&sent), "{sent} keep-alives for two leases in {:?}", began.elapsed());
     ensure!(locks.iter().all(LockGuard::is_held) && other_ttl.is_held(), "lost while it was kept alive");
-    for lock in &locks {
+    for lock in locks {
         lock.release().await?;
     }
     // A lock right after is carried by the same lease still.

@@ -8,6 +8,12 @@ use crate::help::{drop_after, eventually, expect_error, expect_kind, soon};
 use crate::tap::{Call, Tap};
 use crate::{Ctx, Proof, ensure};
 
+/// Drops a call after so many polls, or when it has nothing to do for a while.
+async fn give_up<F: Future>(call: F, polls: usize) {
+    let dropped = drop_after(call, polls);
+    drop(tokio::time::timeout(Duration::from_millis(30), dropped).await);
+}
+
 /// Wants the lock to be free for another handle, and nothing left in its queue afterwards.
 async fn free_for(other: &Handle, ctx: &Ctx, what: &str) -> Proof {
     let lock = soon(what, other.lock("job").id("next").into_future()).await??;
@@ -45,12 +51,12 @@ pub(super) async fn dropped_at_any_await(ctx: Ctx) -> Proof {
     let (kv, other) = (ctx.open().await?, ctx.open().await?);
     for polls in 0..10 {
         // While it is free: the dropped call may have got it, then it gives it back.
-        drop(drop_after(kv.lock("job").into_future(), polls).await);
+        give_up(kv.lock("job").into_future(), polls).await;
         free_for(&other, &ctx, &format!("the lock after a call dropped at poll {polls}")).await?;
         // While it is held.
         let holder = other.lock("job").await?;
-        drop(drop_after(kv.lock("job").into_future(), polls).await);
-        drop(drop_after(kv.try_lock("job").into_future(), polls).await);
+        give_up(kv.lock("job").into_future(), polls).await;
+        give_up(kv.try_lock("job").into_future(), polls).await;
         holder.release().await?;
         free_for(&other, &ctx, &format!("the lock after a waiter dropped at poll {polls}")).await?;
     }
@@ -71,7 +77,7 @@ pub(super) async fn dropped_in_flight(ctx: Ctx) -> Proof {
     for call in [Call::Grant, Call::GrantReply, Call::Commit, Call::CommitReply] {
         let (kv, tap) = Tap::open(&ctx, Options::new()).await?;
         tap.faults.stall(&[call]);
-        drop(drop_after(kv.lock("job").into_future(), 2).await);
+        give_up(kv.lock("job").into_future(), 2).await;
         tap.faults.heal(&[call]);
         free_for(&other, &ctx, &format!("the lock after a call dropped at {call:?}")).await?;
     }

@@ -49,7 +49,8 @@ crate::trials! {
 async fn queued(ctx: &Ctx, name: &str) -> Proof<usize> {
     use futures_util::StreamExt;
     let range = KeyRange::prefix(ctx.absolute(&format!("_kvdb/lock/{name}/")).as_bytes());
-    let mut pages = ctx.backend().await?.list(&range, &Scan::default());
+    let store = ctx.backend().await?;
+    let mut pages = store.list(&range, &Scan::default());
     let mut count = 0;
     while let Some(page) = pages.next().await {
         count += page?.entries.len();

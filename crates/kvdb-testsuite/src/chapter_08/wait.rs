@@ -72,7 +72,9 @@ pub(super) async fn dead_store(ctx: Ctx) -> Proof {
         let (kv, tap) = Tap::open(&ctx, Options::new().timeout(deadline)).await?;
         let before = queued(&ctx, "job").await?;
         let waiter = tokio::spawn(async move { kv.lock("job").wait(Duration::from_millis(900)).await });
-        eventually("the waiter is queued", async || Ok(queued(&ctx, "job").await? > before)).await?;
+        // It watches, so its enqueue has been answered.
+        eventually("the waiter waits", async || Ok(!tap.record.watches().is_empty())).await?;
+        ensure!(queued(&ctx, "job").await? > before, "the waiter is not queued");
         if stalled {
             tap.faults.stall_all();
         } else {

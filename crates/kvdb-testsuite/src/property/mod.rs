@@ -49,6 +49,10 @@ async fn random_programs(ctx: Ctx) -> Proof {
                 ensure!(slow < MOST, "the machine is too slow for TTLs of some hundred milliseconds; KVDB_SEED={seed}");
             }
             Err((at, Stop::Wrong(why))) => {
+                eprintln!(
+                    "property [{}]: KVDB_SEED={seed}: step {at}: {why}; looking for a shorter program",
+                    ctx.store().name()
+                );
                 let (short, why) = shrink(&ctx, program[..=at.min(program.len() - 1)].to_vec(), why).await?;
                 let listing: String = short.iter().map(|step| format!("\n  {step:?}")).collect();
                 return Err(Failure::new(format_args!("KVDB_SEED={seed}: {why}\nthe program:{listing}\n")));

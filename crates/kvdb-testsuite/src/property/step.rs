@@ -93,7 +93,7 @@ pub(super) enum Step {
 pub(super) const SLOTS: usize = 3;
 
 fn aim(rng: &mut Rng) -> Aim {
-    if rng.below(3) == 0 { Aim::Wrong } else { Aim::Right }
+    if rng.below(2) == 0 { Aim::Wrong } else { Aim::Right }
 }
 
 fn when(rng: &mut Rng) -> When {
@@ -143,26 +143,26 @@ fn step(rng: &mut Rng) -> Step {
     let slot = rng.below(SLOTS);
     let back = rng.below(12) as u64;
     match rng.below(100) {
-        0..16 => Step::Put { key, value, previous: rng.below(2) == 0 },
-        16..34 => Step::Set { key, value, when: when(rng) },
-        34..41 => Step::Delete { key },
-        41..49 => Step::DeleteIf { key, when: when(rng) },
-        49..52 => Step::DeleteTree { prefix },
-        52..58 => Step::Get { key },
-        58..63 => Step::GetAt { key, back },
-        63..64 => Step::GetAhead { key },
-        64..69 => {
+        0..15 => Step::Put { key, value, previous: rng.below(2) == 0 },
+        15..40 => Step::Set { key, value, when: when(rng) },
+        40..44 => Step::Delete { key },
+        44..54 => Step::DeleteIf { key, when: when(rng) },
+        54..56 => Step::DeleteTree { prefix },
+        56..61 => Step::Get { key },
+        61..65 => Step::GetAt { key, back },
+        65..66 => Step::GetAhead { key },
+        66..70 => {
             let limit = (rng.below(3) == 0).then(|| 1 + rng.below(3));
             Step::List { prefix, limit, reverse: rng.below(3) == 0 }
         }
-        69..73 => Step::ListAt { prefix, back },
-        73..75 => Step::Count { prefix },
-        75..78 => Step::Keys { prefix },
-        78..81 => Step::Grant { slot },
-        81..87 => Step::PutLeased { key, value, slot },
-        87..88 => Step::KeepAlive { slot },
-        88..90 => Step::LeaseInfo { slot },
-        90..92 => Step::Revoke { slot },
+        70..74 => Step::ListAt { prefix, back },
+        74..76 => Step::Count { prefix },
+        76..79 => Step::Keys { prefix },
+        79..82 => Step::Grant { slot },
+        82..88 => Step::PutLeased { key, value, slot },
+        88..89 => Step::KeepAlive { slot },
+        89..91 => Step::LeaseInfo { slot },
+        91..92 => Step::Revoke { slot },
         92..95 => Step::Expire { key, value },
         95..96 => Step::ExpireLease { keys: [key, rng.pick(&KEYS, "z")], value },
         96..98 => {
