@@ -2,6 +2,7 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 
 use crate::command::Kvdb;
 
@@ -78,11 +79,22 @@ fn a_file_that_may_not_be_read_is_refused_by_name() {
     let kvdb = Kvdb::new();
     kvdb.ok(&["put", "a", "1"]);
     std::fs::set_permissions(kvdb.path("kvdb.redb"), Permissions::from_mode(0o000)).unwrap();
-    if std::fs::File::open(kvdb.path("kvdb.redb")).is_ok() {
-        // The superuser may read everything: nothing is unreadable here but a file that is not there.
-        return;
+    let mut command = kvdb.command(&["ls"]);
+    if rustix::process::geteuid().is_root() {
+        // The superuser may read everything, so the command runs as nobody, from a place that nobody can reach.
+        const NOBODY: u32 = 65_534;
+        let binary = kvdb.path("kvdb");
+        // By another process: a file that any thread of ours holds open for writing cannot be run.
+        let copied = std::process::Command::new("cp").arg(env!("CARGO_BIN_EXE_kvdb")).arg(&binary).status();
+        assert!(copied.unwrap().success());
+        std::fs::set_permissions(kvdb.path("."), Permissions::from_mode(0o755)).unwrap();
+        command = std::process::Command::new(binary);
+        command.arg("ls").env_remove("KVDB_URL").current_dir(kvdb.path(".")).uid(NOBODY).gid(NOBODY);
     }
-    refused(&kvdb, 1, &["ls"], &["kvdb.redb"]);
+    let output = command.output().unwrap();
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert!(err.contains("kvdb.redb") && err.contains("ermission denied") && !err.contains("panicked"), "{err}");
 }
 
 #[test]
