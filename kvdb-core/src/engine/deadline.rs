@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::task::coop::consume_budget;
 use tokio::time::Instant;
 
 use crate::{Error, ErrorKind, Result, Retry};
@@ -81,6 +82,8 @@ impl Deadline {
     }
 
     async fn once<T>(&mut self, over_time: Retry, future: impl Future<Output = Result<T>>) -> Result<T> {
+        // A store that answers at once would never let other tasks run: every call takes its share of the budget.
+        consume_budget().await;
         let mut future = pin!(future);
         if let Poll::Ready(result) = poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await {
             return result;
