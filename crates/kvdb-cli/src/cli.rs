@@ -2,7 +2,9 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{backends, completions, del, demo, get, lease, lock, ls, put, tree, version, watch};
+use crate::commands::{
+    backends, compact, completions, del, demo, get, lease, lock, ls, put, tree, txn, version, watch,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -13,7 +15,7 @@ Examples:
   kvdb put session/42 here --ttl 30s            write a key that goes away by itself
   kvdb watch --tree config --current            the present state, then every change
   kvdb lock nightly --wait 5s -- ./backup.sh    run a command while holding a lock
-  kvdb --store mem: backends                    what each store can do
+  kvdb backends                                 what each store can do
 
 Stores:
   redb:app.redb, redb:///var/lib/app.redb?domain=myapp&durability=fast      one file, one process at a time
@@ -55,6 +57,8 @@ pub(crate) enum Command {
     Watch(watch::Watch),
     Lock(lock::Lock),
     Lease(lease::Lease),
+    Txn(txn::Txn),
+    Compact(compact::Compact),
     Backends(backends::Backends),
     Version(version::Version),
     Demo(demo::Demo),

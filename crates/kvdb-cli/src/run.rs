@@ -48,6 +48,8 @@ fn execute(cli: Cli) -> Result<(), Failure> {
             Command::Watch(watch) => watch.run(context).await,
             Command::Lock(lock) => lock.run(context).await,
             Command::Lease(lease) => lease.run(context).await,
+            Command::Txn(txn) => txn.run(context).await,
+            Command::Compact(compact) => compact.run(context).await,
             Command::Backends(backends) => backends.run(context),
             Command::Version(version) => version.run(context).await,
             Command::Demo(demo) => demo.run(context).await,

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod backends;
+pub(crate) mod compact;
 pub(crate) mod completions;
 pub(crate) mod del;
 pub(crate) mod demo;
@@ -10,5 +11,6 @@ pub(crate) mod lock;
 pub(crate) mod ls;
 pub(crate) mod put;
 pub(crate) mod tree;
+pub(crate) mod txn;
 pub(crate) mod version;
 pub(crate) mod watch;

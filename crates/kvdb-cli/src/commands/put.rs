@@ -26,8 +26,8 @@ Exits with 4 if a condition failed, with 3 if the key had to be present and is a
 pub(crate) struct Put {
     /// The key
     key: String,
-    /// The value; `-` reads it from stdin
-    #[arg(required_unless_present = "file", conflicts_with = "file", allow_hyphen_values = true)]
+    /// The value; `-` reads it from stdin; behind `--` it may begin with a dash
+    #[arg(required_unless_present = "file", conflicts_with = "file", allow_negative_numbers = true)]
     value: Option<String>,
     /// Read the value from this file; `-` is stdin
     #[arg(long, value_name = "PATH")]

@@ -10,6 +10,8 @@ fn put_and_get_keep_a_value_over_processes_byte_by_byte() {
     assert_eq!(kvdb.ok(&["put", "config/greeting", "-5"]), "set config/greeting at revision 3\n");
     assert_eq!(kvdb.ok(&["get", "//config/greeting/"]), "-5");
     assert_eq!(kvdb.ok(&["get", "config/greeting", "--at", "2"]), "hello");
+    kvdb.ok(&["put", "flag", "--", "--create"]);
+    assert_eq!(kvdb.ok(&["get", "flag"]), "--create");
 }
 
 #[test]
@@ -63,6 +65,7 @@ fn wrong_usage_exits_with_2() {
         &["put", "a"],
         &["put", "a", "b", "--file", "c"],
         &["put", "a", "b", "--create", "--update"],
+        &["put", "a", "--craete"],
         &["put", "a", "b", "--ttl", "soon"],
         &["lock", "a"],
         &["lock", "a", "--"],
