@@ -50,15 +50,17 @@ where
     }
 }
 
-/// Waits for a future at most [`SOON`].
+/// Waits for a future, or for a builder that is one, at most [`SOON`].
 ///
 /// # Errors
 /// When it does not end in time.
 #[track_caller]
-pub fn soon<F: Future + Send>(what: &str, future: F) -> impl Future<Output = Proof<F::Output>> + Send
+pub fn soon<F: IntoFuture>(what: &str, future: F) -> impl Future<Output = Proof<F::Output>> + Send
 where
+    F::IntoFuture: Send,
     F::Output: Send,
 {
+    let future = future.into_future();
     let late = Failure::new(format_args!("not within {SOON:?}: {what}"));
     async move { tokio::time::timeout(SOON, future).await.map_err(|_| late) }
 }

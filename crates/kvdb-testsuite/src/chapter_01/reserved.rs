@@ -1,8 +1,8 @@
 use std::ops::Bound::Unbounded;
 
-use kvdb_core::{Batch, DeleteOptions, ErrorKind, Kvdb, KvdbExt, Op, Read, Target};
+use kvdb_core::{Batch, DeleteOptions, ErrorKind, Event, Kvdb, KvdbExt, Op, Read, Target};
 
-use crate::help::{expect_kind, expect_next_key};
+use crate::help::{expect_kind, expect_next_key, next_event};
 use crate::verbs::{KEY_VERBS, LOCK_VERBS, PREFIX_VERBS, with_key, with_lock_name, with_prefix};
 use crate::{Ctx, Failure, Proof, ensure, ensure_eq};
 
@@ -56,6 +56,8 @@ pub(super) async fn invisible(ctx: Ctx) -> Proof {
     ensure_eq!(kv.keys("").separator(":").await?, [""; 0], "keys with a separator");
     ensure_eq!(kv.keys("a/").separator(":").await?, [""; 0]);
     let mut current = kv.watch_tree("").current().await?;
+    let first = next_event(&mut current).await?;
+    ensure!(matches!(first, Event::Synced(_)), "the present state holds {first:?}");
     for key in ["a/a", "a/_a", "a/b/c", "a/c", "_k", "_l"] {
         kv.put(key, "1").await?;
     }

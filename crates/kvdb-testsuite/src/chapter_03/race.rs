@@ -154,6 +154,7 @@ pub(super) async fn counter(ctx: Ctx) -> Proof {
 async fn raise(kv: &Handle, away: &AtomicUsize, steps: usize, task: usize) -> Result<()> {
     let mut done = 0;
     while done < steps {
+        tokio::task::yield_now().await;
         let Some(mut pair) = kv.get("counter").await? else { continue };
         let count: usize = pair.text().and_then(|text| text.parse().ok()).unwrap_or_default();
         let lost = |error: &Error| matches!(error.kind(), ErrorKind::Modified | ErrorKind::NotFound);

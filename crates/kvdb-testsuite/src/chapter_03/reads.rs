@@ -50,6 +50,8 @@ async fn seen_at_once(ctx: &Ctx, strict: bool) -> Proof {
             ensure!(seen >= last, "a read shows {seen} after another showed {last}");
             last = seen;
         }
+        // A store that answers at once lets no other task run in between.
+        tokio::task::yield_now().await;
     }
     writing.await??;
     Ok(())

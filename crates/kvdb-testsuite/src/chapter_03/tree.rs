@@ -62,6 +62,7 @@ pub(super) async fn one_step(ctx: Ctx) -> Proof {
         while !deleting.is_finished() {
             let seen = kv.list("d").names().await?.len();
             ensure!(seen == KEYS || seen == 0, "a list shows {seen} of {KEYS} keys while they are deleted together");
+            tokio::task::yield_now().await;
         }
         ensure_eq!(deleting.await??, KEYS as u64);
         let mut revision = None;

@@ -1,19 +1,21 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use kvdb_core::{Batch, Error, Handle, KvPair, KvdbExt, Listing, Op, Result, Revision};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::chapter_03::fill;
+use crate::help::eventually;
 use crate::{Ctx, Proof, ensure, ensure_eq};
 
 /// Several thousand keys of 2 KiB, many times a page's megabyte.
 const KEYS: usize = 3000;
 const VALUE: usize = 2048;
 
-/// Writes the same text to keys far apart, in one batch, again and again until told to stop.
+/// Writers in the midst of the keys that are listed. They write as much as `more` lets them: without a bound they would
+/// outrun the history that a list at a past revision needs.
 struct Writers {
-    stop: Arc<AtomicBool>,
+    permits: Arc<Semaphore>,
     tasks: Vec<JoinHandle<Result<u64>>>,
 }
 
@@ -21,16 +23,17 @@ struct Writers {
 const TOGETHER: [&str; 3] = ["d/000000", "d/001500", "d/002999"];
 
 impl Writers {
-    /// Two tasks write the batches, two come and go with keys of their own in the midst of the others.
+    /// Two tasks write the same text to keys far apart in one batch, two come and go with keys of their own.
     async fn start(ctx: &Ctx, kv: &Handle) -> Proof<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
+        let permits = Arc::new(Semaphore::new(0));
         let mut tasks = Vec::new();
         for task in 0..2 {
-            let (store, stop) = (ctx.backend().await?, Arc::clone(&stop));
+            let (store, permits) = (ctx.backend().await?, Arc::clone(&permits));
             let keys = TOGETHER.map(|key| ctx.absolute(key));
             tasks.push(tokio::spawn(async move {
                 let mut round = 0;
-                while !stop.load(Ordering::Relaxed) {
+                while let Ok(permit) = permits.acquire().await {
+                    permit.forget();
                     round += 1;
                     let value = format!("{task}-{round}");
                     let put = |key: &kvdb_core::Key| Op::Put {
@@ -46,26 +49,38 @@ impl Writers {
             }));
         }
         for task in 0..2 {
-            let (kv, stop) = (kv.clone(), Arc::clone(&stop));
+            let (kv, permits) = (kv.clone(), Arc::clone(&permits));
             tasks.push(tokio::spawn(async move {
                 let mut round = 0;
-                while !stop.load(Ordering::Relaxed) {
+                while let Ok(permit) = permits.acquire().await {
+                    permit.forget();
                     round += 1;
-                    let key = format!("d/{:06}-{task}", round % KEYS as u64);
+                    let key = format!("d/{:06}-{task}", round * 7 % KEYS as u64);
                     kv.put(&key, "here and gone").await?;
                     kv.delete(&key).await?;
+                    tokio::task::yield_now().await;
                 }
                 Ok(round)
             }));
         }
-        Ok(Self { stop, tasks })
+        Ok(Self { permits, tasks })
+    }
+
+    /// Lets the writers go on by a good number of writes, while the next pages are read.
+    async fn more(&self) {
+        self.permits.add_permits(40);
+        tokio::task::yield_now().await;
     }
 
     async fn end(self) -> Proof {
-        self.stop.store(true, Ordering::Relaxed);
+        // Not before all was used: a store that answers at once may have left them no turn yet.
+        eventually("the writers have written", || async { Ok(self.permits.available_permits() == 0) }).await?;
+        self.permits.close();
+        let mut rounds = 0;
         for task in self.tasks {
-            ensure!(task.await?? > 0, "a writer wrote nothing");
+            rounds += task.await??;
         }
+        ensure!(rounds > 0, "nothing was written while the lists were read");
         Ok(())
     }
 }
@@ -119,7 +134,7 @@ pub(super) async fn one_revision(ctx: Ctx) -> Proof {
             all.revision = page.revision;
             all.pairs.extend(page.pairs);
             count += 1;
-            tokio::task::yield_now().await;
+            writers.more().await;
         }
         ensure!(count > 3, "{KEYS} keys came in {count} pages; the trial wants many");
         if round % 2 != 0 {
@@ -137,8 +152,10 @@ pub(super) async fn complete(ctx: Ctx) -> Proof {
     fill(&ctx, "d", KEYS, b"1").await?;
     let writers = Writers::start(&ctx, &kv).await?;
     for _ in 0..5 {
+        writers.more().await;
         let listed = kv.list("d").await?.into_iter().filter(is_lasting).count();
         ensure_eq!(listed, KEYS, "keys that were there all along");
+        writers.more().await;
         let named = kv.list("d").names().await?.into_iter().filter(|name| name.len() == "d/000000".len()).count();
         ensure_eq!(named, KEYS, "names that were there all along");
         let counted = kv.count("d").await? as usize;
@@ -181,6 +198,7 @@ pub(super) async fn at_a_past_revision(ctx: Ctx) -> Proof {
     kv.delete("d/000007").await?;
     let writers = Writers::start(&ctx, &kv).await?;
     for _ in 0..4 {
+        writers.more().await;
         let then = kv.list("d").at(before.revision).listing().await?;
         ensure_eq!(then.revision, before.revision, "the revision of a list at a revision");
         ensure_eq!(then.pairs.len(), before.pairs.len(), "keys at the past revision");
