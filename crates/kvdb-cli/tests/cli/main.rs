@@ -10,5 +10,6 @@ mod json;
 mod locks;
 mod processes;
 mod readme;
+mod txn;
 mod verbs;
 mod watches;
