@@ -38,7 +38,16 @@ impl Shared {
         let mut pages = self.raw_pages(&range, &scan, self.deadline(options.timeout));
         while let Some(page) = pages.next().await.transpose()? {
             for key in &page.names {
-                let Some(hole) = self.domain.hiding_directory(key) else { continue };
+                let Some(hole) = self.domain.hiding_directory(key) else {
+                    if self.domain.relative(key).is_none()
+                        && let Some(last) = ranges.pop()
+                    {
+                        // No directory hides it, yet users do not see it: this one key stays.
+                        let sides = [last.beyond(key.clone(), true), last.beyond(key.clone(), false)];
+                        ranges.extend(sides.into_iter().filter(|side| !side.is_empty()));
+                    }
+                    continue;
+                };
                 if last_hole.as_deref() != Some(hole) {
                     // Names come in order, so the hole lies in the last range.
                     ranges = ranges.iter().flat_map(|range| range.without_prefix(hole)).collect();
