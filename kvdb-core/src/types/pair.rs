@@ -1,3 +1,4 @@
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -99,12 +100,12 @@ impl KvPair {
     /// Decodes the value as JSON.
     ///
     /// # Errors
-    /// `Serialization` naming the key.
+    /// `Serialization` naming the key; its source tells the place, and never a piece of the value.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.value).map_err(|source| {
             Error::new(ErrorKind::Serialization, "the value is not the JSON that was asked for")
                 .with_key(&self.key)
-                .with_source(source)
+                .with_source(BadJson { category: source.classify(), line: source.line(), column: source.column() })
         })
     }
 
@@ -114,6 +115,26 @@ impl KvPair {
         std::str::from_utf8(&self.value).ok()
     }
 }
+
+/// What the parser found and where, without the piece of the value that its own error quotes.
+#[derive(Debug)]
+struct BadJson {
+    category: serde_json::error::Category,
+    line: usize,
+    column: usize,
+}
+
+impl fmt::Display for BadJson {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.category {
+            serde_json::error::Category::Data => "JSON of another shape",
+            _ => "no JSON",
+        };
+        write!(f, "{what} at line {} column {}", self.line, self.column)
+    }
+}
+
+impl std::error::Error for BadJson {}
 
 #[cfg(test)]
 mod tests {
