@@ -32,7 +32,8 @@ pub fn list<S: Store>(
         range: range.clone(),
         rest: Some(range.clone()),
         left: scan.limit.unwrap_or(usize::MAX),
-        scan: scan.clone(),
+        // A page holds one entry at least, however few bytes it may have.
+        scan: Scan { page_bytes: scan.page_bytes.max(1), ..scan.clone() },
         at: None,
         count: None,
     };
