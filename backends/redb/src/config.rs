@@ -36,6 +36,9 @@ pub struct RedbConfig {
     pub list_life: Duration,
     /// Memory for pages of the file, in bytes. Default 128 MiB.
     pub cache_bytes: usize,
+    /// How many small values, of 512 bytes at most, are kept in memory once they were read. Default 131,072; 0 is
+    /// none.
+    pub cached_rows: usize,
     /// Memory for writes that wait for their turn, in bytes; more writers wait. Default 64 MiB.
     pub queue_bytes: usize,
 }
@@ -49,6 +52,7 @@ impl Default for RedbConfig {
             max_value_bytes: 16 << 20,
             list_life: Duration::from_secs(60),
             cache_bytes: 128 << 20,
+            cached_rows: 128 << 10,
             queue_bytes: 64 << 20,
         }
     }

@@ -9,6 +9,7 @@ mod format;
 mod group;
 mod request;
 mod restore;
+mod row_cache;
 mod writer;
 
 pub use backend::{FACTORY, RedbBackend};

@@ -138,14 +138,14 @@ impl<V: Payload> Mvcc<V> {
         let version = Version { meta, state };
         let kept = meta.modified > self.floor;
         self.revision = self.revision.max(meta.modified);
-        let id = match self.hash.get(key.as_bytes()).copied() {
+        let id = match self.find(key.as_bytes()) {
             Some(id) => {
                 let deleted = version.state.is_none();
                 if let Some(Some(slot)) = self.slots.get_mut(id) {
-                    let before = std::mem::replace(&mut slot.chain.last, version);
                     if kept {
-                        slot.chain.older.push(before);
+                        slot.chain.push(version);
                     } else {
+                        let before = std::mem::replace(&mut slot.chain.last, version);
                         garbage.push((before.meta.modified, before.meta.sub));
                     }
                 }

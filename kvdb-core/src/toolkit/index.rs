@@ -53,9 +53,9 @@ impl<V> Default for Index<V> {
 impl<V: Payload> Index<V> {
     /// The present version of a key.
     #[must_use]
-    pub fn get(&self, key: &[u8]) -> Option<Found<V>> {
-        let slot = self.mvcc.slot(*self.mvcc.hash.get(key)?)?;
-        self.found(&slot.key, &slot.chain.last)
+    pub fn get(&self, key: &Key) -> Option<Found<V>> {
+        // The asker's key, which is in the cache, and not the equal one in the index.
+        self.mvcc.head(key.as_bytes()).and_then(|(_, version)| self.found(key, version))
     }
 
     /// A version as an answer; none for a deletion.

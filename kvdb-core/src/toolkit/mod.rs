@@ -19,6 +19,7 @@ mod stage;
 mod stage_leases;
 mod stage_txn;
 mod store;
+mod table;
 
 pub use changes::Step;
 pub use check::check_batch;

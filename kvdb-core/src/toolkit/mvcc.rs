@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::leases::LeaseNumber;
 use super::pins::Pins;
 use super::stage::Row;
+use super::table::Table;
 use crate::{Error, ErrorKind, Key, KeyRange, Result, Revision};
 
 /// What the index keeps of a value: the value itself, or what it takes to find it.
@@ -62,6 +63,15 @@ pub(super) struct Chain<V> {
 }
 
 impl<V> Chain<V> {
+    /// Adds the newest version.
+    pub(super) fn push(&mut self, version: Version<V>) {
+        if self.older.is_empty() {
+            // Most keys are overwritten once within a history, if at all: room for one and not for four.
+            self.older.reserve_exact(1);
+        }
+        self.older.push(std::mem::replace(&mut self.last, version));
+    }
+
     /// The version that stood at `revision`, deletions included.
     pub(super) fn at(&self, revision: Revision) -> Option<&Version<V>> {
         if self.last.meta.modified <= revision {
@@ -87,7 +97,7 @@ pub(super) struct Journaled {
 
 /// An index of keys and their versions.
 ///
-/// A hash map answers `get` in one look-up, an ordered map is touched only when a key appears or disappears, and a
+/// A hash table answers `get` in one look-up, an ordered map is touched only when a key appears or disappears, and a
 /// journal of everything above the floor drives watches and pruning. Slots keep their number while any version of
 /// their key is known, so that the journal needs no keys.
 #[derive(Debug)]
@@ -97,7 +107,7 @@ pub struct Mvcc<V> {
     pub(super) compacted: Revision,
     /// What is pruned indeed; lags behind `compacted` while a listing is pinned.
     pub(super) floor: Revision,
-    pub(super) hash: HashMap<Key, usize>,
+    pub(super) table: Table,
     pub(super) order: BTreeMap<Key, usize>,
     pub(super) slots: Vec<Option<Slot<V>>>,
     pub(super) free: Vec<usize>,
@@ -112,7 +122,7 @@ impl<V> Default for Mvcc<V> {
             revision: Revision::new(1),
             compacted: Revision::ZERO,
             floor: Revision::ZERO,
-            hash: HashMap::new(),
+            table: Table::default(),
             order: BTreeMap::new(),
             slots: Vec::new(),
             free: Vec::new(),
@@ -144,20 +154,26 @@ impl<V: Payload> Mvcc<V> {
     /// The number of keys with any known version, deleted ones in history included.
     #[must_use]
     pub fn known_keys(&self) -> usize {
-        self.hash.len()
+        self.table.len()
     }
 
     /// The last version of a key, a deletion included, and its slot.
     #[must_use]
     pub fn head(&self, key: &[u8]) -> Option<(usize, &Version<V>)> {
-        let id = *self.hash.get(key)?;
+        let id = self.find(key)?;
         self.slot(id).map(|slot| (id, &slot.chain.last))
+    }
+
+    /// The slot of a key that has any known version.
+    pub(super) fn find(&self, key: &[u8]) -> Option<usize> {
+        let is_it = |id| self.slot(id).is_some_and(|slot| slot.key.as_bytes() == key);
+        self.table.find(self.table.tag(key), is_it)
     }
 
     /// The version of a key that stood at `revision`, if the key was present.
     #[must_use]
     pub fn at(&self, key: &[u8], revision: Revision) -> Option<(&Key, &Version<V>)> {
-        let slot = self.slot(*self.hash.get(key)?)?;
+        let slot = self.slot(self.find(key)?)?;
         slot.chain.at(revision).filter(|version| version.state.is_some()).map(|version| (&slot.key, version))
     }
 
@@ -219,7 +235,7 @@ impl<V: Payload> Mvcc<V> {
 
     /// The last version of a row's key, before the row is pushed.
     pub(super) fn head_meta(&self, row: &Row) -> Option<Meta> {
-        let id = row.slot.or_else(|| self.hash.get(row.key.as_bytes()).copied())?;
+        let id = row.slot.or_else(|| self.find(row.key.as_bytes()))?;
         self.slot(id).map(|slot| slot.chain.last.meta)
     }
 
@@ -227,12 +243,11 @@ impl<V: Payload> Mvcc<V> {
     pub(super) fn push(&mut self, row: Row) {
         let Row { key, meta, value, slot } = row;
         let version = Version { meta, state: value.map(V::of) };
-        let known = slot.or_else(|| self.hash.get(key.as_bytes()).copied());
+        let known = slot.or_else(|| self.find(key.as_bytes()));
         let id = match known {
             Some(id) => {
                 if let Some(Some(slot)) = self.slots.get_mut(id) {
-                    let before = std::mem::replace(&mut slot.chain.last, version);
-                    slot.chain.older.push(before);
+                    slot.chain.push(version);
                 }
                 id
             }
@@ -256,14 +271,14 @@ impl<V: Payload> Mvcc<V> {
                 self.slots.len() - 1
             }
         };
-        self.order.insert(key.clone(), id);
-        self.hash.insert(key, id);
+        self.table.insert(self.table.tag(key.as_bytes()), id);
+        self.order.insert(key, id);
         id
     }
 
     pub(super) fn remove(&mut self, id: usize) {
         if let Some(slot) = self.slots.get_mut(id).and_then(Option::take) {
-            self.hash.remove(slot.key.as_bytes());
+            self.table.remove(self.table.tag(slot.key.as_bytes()), id);
             self.order.remove(slot.key.as_bytes());
             self.free.push(id);
         }

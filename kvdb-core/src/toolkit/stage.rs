@@ -267,7 +267,7 @@ impl<'a, V: Payload> Stage<'a, V> {
             let ttl = meta.lease.and_then(|lease| self.lease(lease)).map(|(ttl, _)| ttl);
             return Ok(row.value.clone().map(|value| entry(key.clone(), meta, value, ttl)));
         }
-        let Some(found) = self.index.get(key.as_bytes()) else { return Ok(None) };
+        let Some(found) = self.index.get(key) else { return Ok(None) };
         let value = load(&found)?;
         Ok(Some(found.into_entry(value)))
     }

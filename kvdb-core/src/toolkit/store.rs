@@ -51,7 +51,7 @@ pub trait Store: Send + Sync + 'static {
 pub fn get<S: Store>(store: &S, key: &Key, read: &Read) -> Result<Fetched> {
     let (found, view, revision) = store.read(|index, view| {
         let (found, revision) = match read.at {
-            None => (index.get(key.as_bytes()), index.mvcc.revision()),
+            None => (index.get(key), index.mvcc.revision()),
             Some(at) => {
                 index.mvcc.check_readable(at)?;
                 (index.mvcc.at(key.as_bytes(), at).and_then(|(key, version)| index.found(key, version)), at)
