@@ -61,11 +61,24 @@ async fn work(backend: Arc<dyn Backend>, mut queue: mpsc::UnboundedReceiver<Chor
     let _ = tokio::time::timeout(TRY, chores.collect::<()>()).await;
 }
 
+/// A write whose outcome is unknown may still be on its way: its key is deleted again after these pauses.
+const LATE: [Duration; 3] = [Duration::from_secs(1), TRY, TRY];
+
 async fn until_done(backend: Arc<dyn Backend>, chore: Chore) {
+    until_done_once(&backend, &chore).await;
+    if let Chore::Delete { written: None, .. } = chore {
+        for pause in LATE {
+            tokio::time::sleep(pause).await;
+            until_done_once(&backend, &chore).await;
+        }
+    }
+}
+
+async fn until_done_once(backend: &Arc<dyn Backend>, chore: &Chore) {
     // One for all tries, so that the pauses grow: a broken store is not asked hundreds of times a second.
     let mut pauses = Deadline::new(Duration::MAX);
     loop {
-        let result = attempt(backend.as_ref(), &chore, &mut Deadline::new(TRY)).await;
+        let result = attempt(backend.as_ref(), chore, &mut Deadline::new(TRY)).await;
         match result {
             Ok(()) => return,
             Err(error)

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -33,11 +33,28 @@ type Slot = Arc<tokio::sync::Mutex<Option<Arc<Keeper>>>>;
 
 /// A lock's share in a keeper; dropping it gives it back.
 #[derive(Debug)]
-pub(super) struct Share(pub(super) Arc<Keeper>);
+pub(super) struct Share {
+    pub(super) keeper: Arc<Keeper>,
+    given_back: AtomicBool,
+}
+
+impl Share {
+    /// A share that `users` counts already.
+    fn counted(keeper: Arc<Keeper>) -> Self {
+        Self { keeper, given_back: AtomicBool::new(false) }
+    }
+
+    /// The lease is no longer needed here; once is enough.
+    pub(super) fn give_back(&self) {
+        if !self.given_back.swap(true, Ordering::AcqRel) {
+            self.keeper.users.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.0.users.fetch_sub(1, Ordering::AcqRel);
+        self.give_back();
     }
 }
 
@@ -147,7 +164,7 @@ impl Shared {
         self.ensure_open()?;
         if let Some(keeper) = place.as_ref().filter(|keeper| keeper.is_alive()) {
             keeper.users.fetch_add(1, Ordering::AcqRel);
-            return Ok(Share(Arc::clone(keeper)));
+            return Ok(Share::counted(Arc::clone(keeper)));
         }
         let sent = Instant::now();
         let (lease, granted) = self.grant(ttl, deadline).await?;
@@ -161,10 +178,10 @@ impl Shared {
         self.runtime.spawn(Arc::clone(&keeper).keep(Arc::downgrade(self), Arc::clone(&slot)));
         *place = Some(Arc::clone(&keeper));
         drop(place);
-        let share = Share(keeper);
+        let share = Share::counted(keeper);
         if self.is_closed() {
             // The close may have met the locked slot and passed it over.
-            let _ = deadline.write(|| self.backend.revoke(&share.0.lease)).await;
+            let _ = deadline.write(|| self.backend.revoke(&share.keeper.lease)).await;
             return Err(closed_error());
         }
         Ok(share)

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Shared;
 use super::deadline::{Deadline, later};
+use super::{Shared, closed_error};
 use crate::{CallOptions, Capabilities, Error, ErrorKind, Lease, LeaseId, LeaseInfo, Limits, Result};
 
 /// The leases that users of this handle were granted and that may still live: `close` revokes them.
@@ -48,6 +48,11 @@ impl Shared {
         self.check_ttl(ttl)?;
         let (id, granted) = self.grant(ttl, &mut self.deadline(options.timeout)).await?;
         self.granted.note(id.clone(), granted);
+        if self.is_closed() {
+            // The close did not see it any more.
+            self.janitor.revoke(id);
+            return Err(closed_error());
+        }
         Ok(Lease::new(id, granted))
     }
 

@@ -57,7 +57,10 @@ impl Shared {
         self.check_ttl(ttl)?;
         let (wait, hold) = {
             let settings = self.settings();
-            (options.wait.unwrap_or(settings.lock_wait), options.hold.or(settings.lock_hold))
+            (
+                options.wait.unwrap_or(settings.lock_wait),
+                options.hold.or(settings.lock_hold).filter(|hold| !hold.is_zero()),
+            )
         };
         let request = Request {
             shared: Arc::clone(self),
@@ -201,7 +204,7 @@ impl Request {
             biased;
             () = reply.closed() => Err(Error::new(ErrorKind::Closed, "nobody waits for the lock any more")),
             () = self.shared.until_closed() => Err(closed_error()),
-            () = waiter.share.0.until_lost() => Err(lease_lost()),
+            () = waiter.share.keeper.until_lost() => Err(lease_lost()),
             turn = self.turn(&waiter) => turn,
             () = tokio::time::sleep_until(self.until) => self.last_look(&waiter).await,
         };
@@ -227,7 +230,7 @@ impl Request {
         loop {
             let mut deadline = Deadline::new(self.timeout);
             let share = self.shared.keeper(self.ttl, &mut deadline).await?;
-            let lease = share.0.lease.clone();
+            let lease = share.keeper.lease.clone();
             let op =
                 Op::Put { key: key.clone(), value: value.clone().into(), lease: Some(lease.clone()), previous: false };
             // The key is unique: whoever finds it with our lease has found our own write.
@@ -237,7 +240,7 @@ impl Request {
                 Ok(_) => return Err(super::write::mismatched_answer()),
                 Err(error) if *error.kind() == ErrorKind::LeaseNotFound => {
                     // The store has ended the lease: whoever else holds it need not wait to be told.
-                    share.0.lose();
+                    share.keeper.lose();
                     lives = lives.checked_sub(1).ok_or_else(lease_lost)?;
                 }
                 Err(error) => {

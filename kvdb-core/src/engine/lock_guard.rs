@@ -39,6 +39,8 @@ enum State {
     Released,
     /// Taken from us.
     Lost,
+    /// Given up with the whole handle.
+    Closed,
 }
 
 impl Held {
@@ -48,13 +50,16 @@ impl Held {
 
     /// Moves from Held to `next`; false if it was not held any more.
     fn leave(&self, next: State) -> bool {
-        self.state.send_if_modified(|state| {
+        let left = self.state.send_if_modified(|state| {
             let held = *state == State::Held;
             if held {
                 *state = next;
             }
             held
-        })
+        });
+        // A guard may be kept long after: its lease need not be.
+        self.share.give_back();
+        left
     }
 
     async fn until_left(&self) -> State {
@@ -79,10 +84,10 @@ impl Held {
                 biased;
                 _ = self.until_left() => return,
                 () = self.shared.until_closed() => {
-                    self.leave(State::Released);
+                    self.leave(State::Closed);
                     return;
                 }
-                () = self.share.0.until_lost() => break,
+                () = self.share.keeper.until_lost() => break,
                 () = &mut changed => break,
                 () = timer => {
                     if let Some((hold, _)) = too_long.take() {
@@ -136,17 +141,21 @@ impl LockGuard {
     /// Whether the lock is held, as far as is known here: by a clock that stands still while a machine is suspended.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        *self.held.state.borrow() == State::Held && self.held.share.0.is_alive() && !self.held.shared.is_closed()
+        *self.held.state.borrow() == State::Held && self.held.share.keeper.is_alive() && !self.held.shared.is_closed()
     }
 
-    /// Resolves with `LockLost` when the store says that the lock is lost, or when its TTL has passed since the last
-    /// good keep-alive was sent. After a release or a close it never resolves.
+    /// Resolves with `LockLost` when the store says that the lock is lost, when its TTL has passed since the last good
+    /// keep-alive was sent, or when the handle is closed. After a release it never resolves.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn lost(&self) -> Error {
         match self.held.until_left().await {
             State::Lost => self.held.shared.explain(Operation::Lock, self.name(), lost()),
+            State::Closed => {
+                let closed = Error::new(ErrorKind::LockLost, "the handle was closed, which released it");
+                self.held.shared.explain(Operation::Lock, self.name(), closed)
+            }
             _ => std::future::pending().await,
         }
     }

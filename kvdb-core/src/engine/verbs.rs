@@ -7,9 +7,9 @@ use bytes::Bytes;
 
 use super::{Engine, LockGuard, Pages, Watch, closed_error};
 use crate::{
-    AdminReply, AdminRequest, CallOptions, Capabilities, DeleteOptions, Deleted, GetOptions, Info, KvPair, Kvdb, Lease,
-    LeaseId, LeaseInfo, Limits, ListOptions, LockHolder, LockOptions, Operation, PutOptions, Result, Revision,
-    Snapshot, SnapshotOptions, Target, Txn, TxnReply, WatchOptions,
+    AdminReply, AdminRequest, CallOptions, Capabilities, DeleteOptions, Deleted, Error, ErrorKind, GetOptions, Info,
+    KvPair, Kvdb, Lease, LeaseId, LeaseInfo, Limits, ListOptions, LockHolder, LockOptions, Operation, PutOptions,
+    Result, Revision, Snapshot, SnapshotOptions, Target, Txn, TxnReply, WatchOptions,
 };
 
 impl Engine {
@@ -122,7 +122,12 @@ impl Kvdb for Engine {
     }
 
     async fn close(&self) -> Result<()> {
-        let result = self.shared.close().await;
+        // To its end, whether the caller waits for it or not.
+        let shared = std::sync::Arc::clone(&self.shared);
+        let result = match self.shared.runtime.spawn(async move { shared.close().await }).await {
+            Ok(result) => result,
+            Err(source) => Err(Error::new(ErrorKind::Internal, "the close was cut short").with_source(source)),
+        };
         self.explain(Operation::Close, "", result)
     }
 }
@@ -160,12 +165,12 @@ impl super::Shared {
         let mut deadline = self.deadline(None);
         for lease in leases {
             match deadline.write(|| self.backend.revoke(&lease)).await {
-                Err(error) if *error.kind() != crate::ErrorKind::LeaseNotFound => failed = Some(error),
+                Err(error) if *error.kind() != ErrorKind::LeaseNotFound => failed = Some(error),
                 _ => {}
             }
         }
         // The backend is let go even if a lease could not be: it then runs out by itself.
-        self.backend.close().await?;
+        self.deadline(None).one(self.backend.close()).await?;
         failed.map_or(Ok(()), Err)
     }
 }

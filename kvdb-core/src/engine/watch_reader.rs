@@ -89,6 +89,15 @@ enum Closing {
     Resynced,
 }
 
+impl Closing {
+    const fn event(self, revision: Revision) -> Event {
+        match self {
+            Self::Synced => Event::Synced(revision),
+            Self::Resynced => Event::Resynced { revision, complete: true },
+        }
+    }
+}
+
 impl Shared {
     pub(super) async fn watch(self: &Arc<Self>, target: Target<'_>, options: WatchOptions) -> Result<Watch> {
         self.ensure_open()?;
@@ -152,16 +161,18 @@ impl Reader {
     async fn start_after(&mut self, revision: Revision, deadline: &mut Deadline) -> Result<()> {
         self.delivered = revision;
         // From the history to the subscription's position by a feed of its own; it also refuses what cannot be.
-        match self.own_feed(deadline).await {
+        let joined = match self.own_feed(deadline).await {
+            Ok(feed) if self.known.is_some() => self.know_at(revision).await.map(|()| feed),
+            joined => joined,
+        };
+        match joined {
             Ok(feed) => {
-                if self.known.is_some() {
-                    self.know_at(revision).await?;
-                }
                 self.own = Some(feed);
                 Ok(())
             }
             Err(error) if matches!(error.kind(), ErrorKind::Compacted { .. }) && self.on_gap == OnGap::Resync => {
                 self.delivered = self.subscription.position;
+                self.known = Some(Known::new(self.previous));
                 self.list(Closing::Resynced);
                 Ok(())
             }
@@ -258,13 +269,10 @@ impl Reader {
                 }
                 Ok(None) => {
                     self.listing = None;
-                    self.queue.push_back(match closing {
-                        Closing::Synced => Event::Synced(self.delivered),
-                        Closing::Resynced => Event::Resynced { revision: self.delivered, complete: true },
-                    });
+                    self.queue.push_back(closing.event(self.delivered));
                     Ok(())
                 }
-                Err(error) => Err(error),
+                Err(error) => self.list_again(error, closing).await,
             };
         }
         if let Some(feed) = &mut self.own {
@@ -283,6 +291,8 @@ impl Reader {
         match self.subscription.steps.recv().await {
             Ok(step) => match step.as_ref() {
                 Step::Changes(changes) => self.tell(changes),
+                Step::Large(revision) if *revision > self.delivered => self.catch_up().await,
+                Step::Large(_) => Ok(()),
                 // The upstream lost its history; this reader's own may still be there.
                 Step::End(error) if matches!(error.kind(), ErrorKind::Compacted { .. }) => self.catch_up().await,
                 Step::End(error) => Err(error.duplicate()),
@@ -290,6 +300,19 @@ impl Reader {
             // Too slow for the shared backlog, or the upstream has ended: on from what was delivered.
             Err(RecvError::Lagged(_) | RecvError::Closed) => self.catch_up().await,
         }
+    }
+
+    /// The present state broke off while it was delivered: the rest, as differences to what was delivered.
+    async fn list_again(&mut self, error: Error, closing: Closing) -> Result<()> {
+        let lost = matches!(error.kind(), ErrorKind::Compacted { .. } | ErrorKind::Timeout) || is_transient(&error);
+        if self.known.is_none() || !lost {
+            return Err(error);
+        }
+        let (present, revision) = self.shared.present(&self.range).await?;
+        self.listing = None;
+        self.tell_differences(&present, revision);
+        self.queue.push_back(closing.event(revision));
+        Ok(())
     }
 
     /// Joins the upstream anew and fetches what lies between from history, or from the state.

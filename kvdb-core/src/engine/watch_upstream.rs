@@ -11,17 +11,25 @@ use tokio::task::AbortHandle;
 
 use super::Shared;
 use super::deadline::{Deadline, is_transient};
-use crate::{Capabilities, Changes, Error, ErrorKind, Feed, KeyRange, Result, Revision, Scan, WatchSpec};
+use crate::{
+    Capabilities, Change, Changes, Entry, Error, ErrorKind, Feed, KeyRange, Result, Revision, Scan, WatchSpec,
+};
 
 /// How many steps the slowest reader may lie behind before it has to catch up by itself (contract 7.11). The steps are
 /// shared by all readers.
 const BACKLOG: usize = 1024;
+
+/// A step of more bytes of keys and values is not kept in the backlog where readers can fetch it from history: the
+/// backlog stays below 64 MiB.
+const LARGE: usize = 64 << 10;
 
 /// What an upstream tells its readers.
 #[derive(Debug)]
 pub(super) enum Step {
     /// A step of the backend's feed.
     Changes(Changes),
+    /// A step that is too large for the backlog: each reader fetches it from history.
+    Large(Revision),
     /// The watch cannot go on.
     End(Error),
 }
@@ -75,7 +83,8 @@ impl Stage {
         match &step {
             Step::Changes(
                 Changes::Batch { revision, .. } | Changes::Progress(revision) | Changes::Resync { revision, .. },
-            ) => position.revision = position.revision.max(*revision),
+            )
+            | Step::Large(revision) => position.revision = position.revision.max(*revision),
             Step::End(_) => position.ended = true,
         }
         // Without readers the upstream is about to end.
@@ -144,7 +153,7 @@ impl Shared {
     }
 
     /// The whole range now.
-    pub(super) async fn present(self: &Arc<Self>, range: &KeyRange) -> Result<(Vec<crate::Entry>, Revision)> {
+    pub(super) async fn present(self: &Arc<Self>, range: &KeyRange) -> Result<(Vec<Entry>, Revision)> {
         let mut pages = self.raw_pages(range, &Scan::default(), Deadline::new(self.timeout));
         let (mut present, mut revision) = (Vec::new(), Revision::ZERO);
         while let Some(page) = pages.next().await.transpose()? {
@@ -166,10 +175,13 @@ fn late(shared: Arc<Shared>, spec: WatchSpec) -> futures_core::stream::BoxStream
 
 /// Reads the feed and tells the readers; registers anew after a break, from where it stands (contract 7.7).
 async fn run(shared: Weak<Shared>, stage: Arc<Stage>, spec: WatchSpec, mut feed: Feed) {
+    let Some(resumable) = shared.upgrade().map(|shared| shared.require(Capabilities::WATCH_RESUME).is_ok()) else {
+        return;
+    };
     loop {
         let broken = loop {
             match feed.changes.next().await {
-                Some(Ok(changes)) => stage.tell(Step::Changes(changes)),
+                Some(Ok(changes)) => stage.tell(step_of(changes, resumable)),
                 Some(Err(error)) => break error,
                 None => break Error::new(ErrorKind::Unavailable, "the store ended the watch"),
             }
@@ -179,6 +191,25 @@ async fn run(shared: Weak<Shared>, stage: Arc<Stage>, spec: WatchSpec, mut feed:
             Ok(again) => feed = again,
             Err(error) => return stage.tell(Step::End(error)),
         }
+    }
+}
+
+fn step_of(changes: Changes, resumable: bool) -> Step {
+    match &changes {
+        Changes::Batch { revision, changes: list }
+            if resumable && list.iter().map(size_of_change).sum::<usize>() > LARGE =>
+        {
+            Step::Large(*revision)
+        }
+        _ => Step::Changes(changes),
+    }
+}
+
+fn size_of_change(change: &Change) -> usize {
+    let size = |entry: &Entry| entry.key.len() + entry.value.len();
+    match change {
+        Change::Put { entry, previous } => size(entry) + previous.as_ref().map_or(0, size),
+        Change::Delete { key, previous, .. } => key.len() + previous.as_ref().map_or(0, size),
     }
 }
 
