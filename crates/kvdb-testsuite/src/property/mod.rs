@@ -71,10 +71,10 @@ fn report(ctx: &Ctx, seed: u64, programs: usize, sum: &Shares) -> Proof {
         ctx.store().name(),
         sum.steps
     );
-    ensure!(conflict >= 5.0, "only {conflict:.1} % of the steps were conflicts");
-    ensure!(not_found >= 5.0, "only {not_found:.1} % of the steps found nothing");
+    ensure!(sum.conflict * 100 >= sum.steps * 5, "only {conflict:.1} % of the steps were conflicts");
+    ensure!(sum.not_found * 100 >= sum.steps * 5, "only {not_found:.1} % of the steps found nothing");
     let expires = ctx.has(Capabilities::TTL | Capabilities::LEASES);
-    ensure!(expired >= 1.0 || !expires, "only {expired:.1} % of the steps were expiries");
+    ensure!(sum.expired * 100 >= sum.steps || !expires, "only {expired:.1} % of the steps were expiries");
     Ok(())
 }
 
