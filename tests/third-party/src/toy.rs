@@ -1,5 +1,5 @@
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -9,23 +9,25 @@ use kvdb_core::{
     Backend, Batch, Capabilities, Change, Changes, Entry, Error, ErrorKind, Feed, Fetched, Guard, Key, KeyRange,
     LeaseId, Limits, Op, OpResult, Outcome, Page, Read, Result, Revision, Scan, WatchSpec,
 };
-use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::watch;
 
-/// A store in a locked map, without history.
+/// A store in a locked map that remembers its last writes.
 #[derive(Debug)]
 pub struct Toy(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    /// What each write changed, told under the lock so that it comes in order; `None` when the store closes.
-    told: broadcast::Sender<Option<Arc<Written>>>,
+    /// Wakes the watches.
+    written: watch::Sender<()>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     revision: Revision,
     entries: BTreeMap<Key, Entry>,
+    /// The last writes, for watches; one for each revision.
+    history: VecDeque<Arc<Written>>,
     /// Time to live and deadline.
     leases: BTreeMap<i64, (Duration, Instant)>,
     leases_granted: i64,
@@ -35,32 +37,16 @@ struct State {
 /// A revision and everything it changed.
 type Written = (Revision, Vec<Change>);
 
-/// How many writes a watch may lie behind before it ends.
-const BACKLOG: usize = 1024;
-/// How often leases are looked at when nobody else does.
+/// How many writes are remembered.
+const HISTORY: usize = 10_000;
+/// How often a watch looks for leases that have run out when nobody else does.
 const TICK: Duration = Duration::from_millis(20);
 
 impl Toy {
     /// An empty store.
     pub fn open() -> Self {
-        let state = State {
-            revision: Revision::new(1),
-            entries: BTreeMap::new(),
-            leases: BTreeMap::new(),
-            leases_granted: 0,
-            closed: false,
-        };
-        let shared = Arc::new(Shared { state: Mutex::new(state), told: broadcast::Sender::new(BACKLOG) });
-        let weak = Arc::downgrade(&shared);
-        std::thread::spawn(move || reap(&weak));
-        Self(shared)
-    }
-}
-
-/// Lets keys die also when nobody asks for them, so that watches hear of it. Ends with the store.
-fn reap(store: &Weak<Shared>) {
-    while store.upgrade().is_some_and(|store| store.lock().is_ok()) {
-        std::thread::sleep(TICK);
+        let state = State { revision: Revision::new(1), ..State::default() };
+        Self(Arc::new(Shared { state: Mutex::new(state), written: watch::Sender::new(()) }))
     }
 }
 
@@ -69,7 +55,7 @@ impl Shared {
     fn lock(&self) -> Result<MutexGuard<'_, State>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.closed {
-            return Err(closed());
+            return Err(Error::new(ErrorKind::Closed, "the store is closed"));
         }
         let now = Instant::now();
         let due = |(id, (_, deadline)): (&i64, &(Duration, Instant))| (*deadline <= now).then_some(*id);
@@ -94,12 +80,26 @@ impl Shared {
     fn tell(&self, state: &mut State, changes: Vec<Change>) {
         if !changes.is_empty() {
             state.revision = state.revision.next();
-            let _ = self.told.send(Some(Arc::new((state.revision, changes))));
+            state.history.push_back(Arc::new((state.revision, changes)));
+            if state.history.len() > HISTORY {
+                state.history.pop_front();
+            }
+            self.written.send_replace(());
         }
     }
 }
 
 impl State {
+    /// The first write above a revision, if there is one yet.
+    fn after(&self, revision: Revision) -> Result<Option<Arc<Written>>> {
+        let oldest = self.revision.get() - self.history.len() as u64;
+        let place = revision.get().checked_sub(oldest).ok_or_else(|| {
+            let oldest = Revision::new(oldest);
+            Error::new(ErrorKind::Compacted { oldest }, "the store remembers its last writes only")
+        })?;
+        Ok(self.history.get(place as usize).cloned())
+    }
+
     fn holds(&self, guard: &Guard) -> bool {
         match guard {
             Guard::Absent(key) => !self.entries.contains_key(key),
@@ -154,20 +154,58 @@ impl State {
         range.into_iter().flatten().map(|(_, entry)| entry)
     }
 
-    /// The whole listing as one page: the map is in memory anyway.
-    fn page(&self, range: &KeyRange, scan: &Scan) -> Page {
+    /// The whole listing, cut into pages: all of it was read under one lock.
+    fn pages(&self, range: &KeyRange, scan: &Scan) -> Vec<Result<Page>> {
         let count = (scan.count_only || scan.total).then(|| self.range(range).count() as u64);
         let limit = if scan.count_only { 0 } else { scan.limit.unwrap_or(usize::MAX) };
-        let entries: Vec<Entry> = if scan.reverse {
-            self.range(range).rev().take(limit).cloned().collect()
-        } else {
-            self.range(range).take(limit).cloned().collect()
-        };
-        let page = Page { count, revision: self.revision, ..Page::default() };
-        if scan.keys_only {
-            Page { names: entries.into_iter().map(|entry| entry.key).collect(), ..page }
-        } else {
-            Page { entries, ..page }
+        let mut entries: Vec<&Entry> = self.range(range).collect();
+        if scan.reverse {
+            entries.reverse();
+        }
+        let mut pages = vec![Page { count, revision: self.revision, ..Page::default() }];
+        let mut bytes = 0;
+        for entry in entries.into_iter().take(limit) {
+            let size = entry.key.len() + if scan.keys_only { 0 } else { entry.value.len() };
+            if bytes > 0 && bytes + size > scan.page_bytes {
+                pages.push(Page { count, revision: self.revision, ..Page::default() });
+                bytes = 0;
+            }
+            bytes += size;
+            match pages.last_mut() {
+                Some(page) if scan.keys_only => page.names.push(entry.key.clone()),
+                Some(page) => page.entries.push(entry.clone()),
+                None => {}
+            }
+        }
+        pages.into_iter().map(Ok).collect()
+    }
+}
+
+/// A watch: a place in the history, so that a reader that stops costs nothing.
+struct Follower {
+    store: Arc<Shared>,
+    written: watch::Receiver<()>,
+    spec: WatchSpec,
+    cursor: Revision,
+    /// A progress is owed once the past is told.
+    progress: bool,
+}
+
+impl Follower {
+    async fn next(&mut self) -> Result<Changes> {
+        loop {
+            self.written.mark_unchanged();
+            let written = self.store.lock()?.after(self.cursor)?;
+            if let Some(written) = written {
+                self.cursor = written.0;
+                if let Some(changes) = step(&written, &self.spec) {
+                    return Ok(changes);
+                }
+            } else if std::mem::take(&mut self.progress) {
+                return Ok(Changes::Progress(self.cursor));
+            } else {
+                let _ = tokio::time::timeout(TICK, self.written.changed()).await;
+            }
         }
     }
 }
@@ -175,18 +213,8 @@ impl State {
 /// One step of a watch; `None` for a write outside its range.
 fn step((revision, changes): &Written, spec: &WatchSpec) -> Option<Changes> {
     let inside = changes.iter().filter(|change| spec.range.contains(change.key().as_bytes()));
-    let changes: Vec<Change> = inside
-        .cloned()
-        .map(|change| match change {
-            Change::Put { entry, .. } if !spec.previous => Change::Put { entry, previous: None },
-            change => change,
-        })
-        .collect();
+    let changes: Vec<Change> = inside.cloned().collect();
     (!changes.is_empty()).then_some(Changes::Batch { revision: *revision, changes })
-}
-
-fn closed() -> Error {
-    Error::new(ErrorKind::Closed, "the store is closed")
 }
 
 fn no_lease() -> Error {
@@ -196,11 +224,23 @@ fn no_lease() -> Error {
 #[async_trait]
 impl Backend for Toy {
     fn capabilities(&self) -> Capabilities {
-        Toy::capabilities()
+        use Capabilities as C;
+        let order = C::ORDERED_UPDATES | C::ATOMIC_LIST | C::LINEARIZABLE_READS | C::KEY_VERSION;
+        order | C::WATCH_RESUME | C::LEASES | C::SHARED_LEASES | C::TTL | C::DELETE_RANGE
     }
 
     fn limits(&self) -> Limits {
-        Toy::limits()
+        Limits {
+            key_bytes: 16 << 10,
+            value_bytes: 16 << 20,
+            batch_ops: 10_000,
+            batch_bytes: 17 << 20,
+            leases_per_batch: 10_000,
+            ttl_min: Duration::from_millis(1),
+            ttl_max: Some(Duration::from_secs(366 * 24 * 3600)),
+            ttl_granularity: Duration::from_millis(1),
+            ttl_slack: Duration::from_millis(500),
+        }
     }
 
     async fn get(&self, key: &Key, _: &Read) -> Result<Fetched> {
@@ -209,12 +249,12 @@ impl Backend for Toy {
     }
 
     fn list(&self, range: &KeyRange, scan: &Scan) -> BoxStream<'static, Result<Page>> {
-        let page = self.0.lock().map(|state| state.page(range, scan));
-        stream::iter([page]).boxed()
+        let pages = self.0.lock().map(|state| state.pages(range, scan));
+        stream::iter(pages.unwrap_or_else(|error| vec![Err(error)])).boxed()
     }
 
     async fn commit(&self, batch: &Batch) -> Result<Outcome> {
-        check_batch(batch, &Toy::limits())?;
+        check_batch(batch, &self.limits())?;
         let mut state = self.0.lock()?;
         if !batch.guards.iter().all(|guard| state.holds(guard)) {
             return Ok(Outcome::Conflict);
@@ -235,33 +275,16 @@ impl Backend for Toy {
     async fn watch(&self, spec: &WatchSpec) -> Result<Feed> {
         let state = self.0.lock()?;
         let revision = state.revision;
-        match spec.after {
-            Some(after) if after > revision => {
-                return Err(Error::new(ErrorKind::FutureRevision { current: revision }, "nothing is that new"));
-            }
-            Some(after) if after < revision => {
-                return Err(Error::new(ErrorKind::Compacted { oldest: revision }, "the store keeps no history"));
-            }
-            _ => {}
+        let cursor = spec.after.unwrap_or(revision);
+        if cursor > revision {
+            return Err(Error::new(ErrorKind::FutureRevision { current: revision }, "nothing is that new"));
         }
-        let told = self.0.told.subscribe();
-        let caught_up = spec.after.map(|_| Ok(Changes::Progress(revision)));
-        let changes = stream::unfold(Some((told, spec.clone())), |place| async move {
-            let (mut told, spec) = place?;
-            loop {
-                let failure = match told.recv().await {
-                    Ok(Some(written)) => match step(&written, &spec) {
-                        Some(changes) => return Some((Ok(changes), Some((told, spec)))),
-                        None => continue,
-                    },
-                    // The engine watches anew and compares the state of before with that of now.
-                    Err(RecvError::Lagged(_)) => Error::new(ErrorKind::Unavailable, "the watch fell behind"),
-                    Ok(None) | Err(RecvError::Closed) => closed(),
-                };
-                return Some((Err(failure), None));
-            }
-        });
-        Ok(Feed { revision, changes: stream::iter(caught_up).chain(changes).boxed() })
+        state.after(cursor)?;
+        let (store, written, spec) = (Arc::clone(&self.0), self.0.written.subscribe(), spec.clone());
+        let feed = Follower { store, written, cursor, progress: spec.after.is_some(), spec };
+        let changes =
+            stream::try_unfold(feed, |mut feed| async { feed.next().await.map(|changes| Some((changes, feed))) });
+        Ok(Feed { revision, changes: changes.boxed() })
     }
 
     async fn grant(&self, ttl: Duration) -> Result<(LeaseId, Duration)> {
@@ -290,31 +313,7 @@ impl Backend for Toy {
 
     async fn close(&self) -> Result<()> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
-        let _ = self.0.told.send(None);
+        self.0.written.send_replace(());
         Ok(())
-    }
-}
-
-impl Toy {
-    /// What the store can do: no history, so no watch from the past and no read of it.
-    pub fn capabilities() -> Capabilities {
-        use Capabilities as C;
-        let order = C::ORDERED_UPDATES | C::ATOMIC_LIST | C::LINEARIZABLE_READS | C::KEY_VERSION;
-        order | C::LEASES | C::SHARED_LEASES | C::TTL | C::DELETE_RANGE
-    }
-
-    /// What the store can take.
-    pub const fn limits() -> Limits {
-        Limits {
-            key_bytes: 16 << 10,
-            value_bytes: 4 << 20,
-            batch_ops: 10_000,
-            batch_bytes: 8 << 20,
-            leases_per_batch: 10_000,
-            ttl_min: Duration::from_millis(1),
-            ttl_max: Some(Duration::from_secs(366 * 24 * 3600)),
-            ttl_granularity: Duration::from_millis(1),
-            ttl_slack: Duration::from_millis(500),
-        }
     }
 }

@@ -20,11 +20,11 @@ impl Store for Toys {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Toy::capabilities()
+        Toy::open().capabilities()
     }
 
     fn limits(&self) -> Limits {
-        Toy::limits()
+        Toy::open().limits()
     }
 
     fn unsupported(&self) -> &'static [&'static str] {
