@@ -152,10 +152,18 @@ impl<'a, K: Kvdb + ?Sized> Tx<'a, K> {
     /// `Modified` when what was read was changed; what the store would say to the writes.
     pub async fn prepare(&self) -> Result<()> {
         let txn = self.build(&*self.open()?);
-        // Refuses sizes and keys, and touches nothing: the branch that writes cannot run.
-        let never = Compare::Value("prepare".to_owned(), Comparison::Less, Bytes::new());
-        let refused = Txn { when: vec![never], then: txn.then.clone(), otherwise: Vec::new() };
-        self.kv.txn_opts(refused, CallOptions::default()).await?;
+        let (size, limit) = (txn.when.len() + txn.then.len(), self.kv.limits().batch_ops);
+        if size > limit {
+            let message = format!("the transaction has {size} reads and writes, the store takes {limit}");
+            return Err(Error::new(ErrorKind::TooLarge { limit }, message));
+        }
+        // Refuses sizes and keys, and touches nothing: the branch that writes cannot run. Its compare takes a place that
+        // the commit has for a write.
+        for part in txn.then.chunks(limit.saturating_sub(1).max(1)) {
+            let never = Compare::Value("prepare".to_owned(), Comparison::Less, Bytes::new());
+            let refused = Txn { when: vec![never], then: part.to_vec(), otherwise: Vec::new() };
+            self.kv.txn_opts(refused, CallOptions::default()).await?;
+        }
         self.check(Txn { then: Vec::new(), ..txn }).await.map(drop)
     }
 
