@@ -27,7 +27,6 @@ pub fn main(stores: Vec<Arc<dyn Store>>, extra: Vec<libtest_mimic::Trial>) -> Ex
 }
 
 /// Runs the suite over stores with these arguments.
-#[must_use]
 pub fn run(stores: Vec<Arc<dyn Store>>, extra: Vec<libtest_mimic::Trial>, mut arguments: Arguments) -> Conclusion {
     arguments.test_threads.get_or_insert(AT_A_TIME);
     record_panics();

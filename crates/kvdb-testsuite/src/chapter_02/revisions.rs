@@ -86,16 +86,37 @@ pub(super) async fn counted_exactly(ctx: Ctx) -> Proof {
         ensure_eq!(kv.list("").listing().await?.revision, Revision::new(1));
         ensure_eq!(kv.put("first", "1").await?.modified_index, Revision::new(2), "the first write's revision");
     }
-    takes(&ctx, 1, "a put", async { Ok(drop(kv.put("a", "1").await?)) }).await?;
-    takes(&ctx, 1, "an equal put", async { Ok(drop(kv.put("a", "1").await?)) }).await?;
-    takes(&ctx, 1, "a create", async { Ok(drop(kv.create("b/1", "1").await?)) }).await?;
-    takes(&ctx, 1, "an update", async { Ok(drop(kv.update("b/1", "2").await?)) }).await?;
-    takes(&ctx, 1, "a compare_and_set", async {
-        let pair = kv.get("a").await?.unwrap_or(KvPair::new("a", ""));
-        Ok(drop(kv.compare_and_set(&pair, KvFlags::MODIFIED_INDEX, None).await?))
+    takes(&ctx, 1, "a put", async {
+        kv.put("a", "1").await?;
+        Ok(())
     })
     .await?;
-    takes(&ctx, 1, "a delete", async { Ok(drop(kv.delete("a").await?)) }).await?;
+    takes(&ctx, 1, "an equal put", async {
+        kv.put("a", "1").await?;
+        Ok(())
+    })
+    .await?;
+    takes(&ctx, 1, "a create", async {
+        kv.create("b/1", "1").await?;
+        Ok(())
+    })
+    .await?;
+    takes(&ctx, 1, "an update", async {
+        kv.update("b/1", "2").await?;
+        Ok(())
+    })
+    .await?;
+    takes(&ctx, 1, "a compare_and_set", async {
+        let pair = kv.get("a").await?.unwrap_or(KvPair::new("a", ""));
+        kv.compare_and_set(&pair, KvFlags::MODIFIED_INDEX, None).await?;
+        Ok(())
+    })
+    .await?;
+    takes(&ctx, 1, "a delete", async {
+        kv.delete("a").await?;
+        Ok(())
+    })
+    .await?;
     kv.put("b/2", "1").await?;
     kv.put("b/3", "1").await?;
     takes(&ctx, 1, "a delete_tree of three keys", async {

@@ -18,6 +18,7 @@ trials! {
     "5.4 an error in a later page is never a short list" => lists::errors_in_later_pages;
     "5.5 many pages under racing writers show one revision", needs(ATOMIC_LIST) => pages::one_revision;
     "5.5 many pages under racing writers hold every key that was there all along" => pages::complete;
+    "5.5 without ATOMIC_LIST a list is answered all the same", lacks(ATOMIC_LIST) => pages::complete;
     "5.5 a slow reader's later pages show the first page's revision", needs(ATOMIC_LIST) => pages::slow_reader;
     "5.6 limit and reverse" => options::limit_and_reverse;
     "5.6 names only and count only" => options::names_and_count;

@@ -145,8 +145,8 @@ pub(super) async fn equal_bytes(ctx: Ctx) -> Proof {
         let faults = move |call: &Call| {
             let Call::Commit(_) = call else { return Fault::None };
             let (rival, wrote) = (rival.clone(), wrote.clone());
-            let writing = async move { wrote.send(rival.put("k", "after").await) };
-            tokio::task::block_in_place(|| runtime.block_on(writing)).ok();
+            let writing = async move { drop(wrote.send(rival.put("k", "after").await)) };
+            tokio::task::block_in_place(|| runtime.block_on(writing));
             Fault::Refuse(cut_off())
         };
         let kv = ctx.open_over(Options::new(), |inner| Faulty::new(inner, faults)).await?;
