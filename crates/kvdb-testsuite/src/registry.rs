@@ -44,8 +44,8 @@ mod tests {
     #[test]
     fn every_capability_that_a_trial_needs_has_a_twin() {
         let twins = trials().map(|trial| trial.lacks).fold(Capabilities::empty(), Capabilities::union);
-        // Whether a store is durable or shared shows in what it keeps, not in a call that could be refused.
-        let without_call = Capabilities::DURABLE | Capabilities::SHARED;
+        // These show in what a store keeps and whom it lets in, not in a call that could be refused.
+        let without_call = Capabilities::DURABLE | Capabilities::SHARED | Capabilities::SHARED_LEASES;
         for trial in trials() {
             let alone = trial.needs - twins - without_call;
             assert!(alone.is_empty(), "{} needs {alone}, which no twin shows as lacking", trial.name);
