@@ -69,6 +69,7 @@ const fn rule(call: &Call<'_>) -> Rule {
             Some(
                 AdminRequest::Endpoints
                 | AdminRequest::SetEndpoints(_)
+                | AdminRequest::UpdateMember { .. }
                 | AdminRequest::ListMembers
                 | AdminRequest::Defragment { .. },
             ) => Rule::Pass,
