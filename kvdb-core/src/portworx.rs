@@ -38,16 +38,27 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    CallOptions, Error, ErrorKind, GetOptions, ListOptions, LockOptions, Operation, PutOptions, Target, WatchOptions,
-    WatchStart, ext::KvdbExt, recipes::call_back,
+    CallOptions, Error, ErrorKind, GetOptions, ListOptions, LockOptions, Operation, PutOptions, SnapshotOptions,
+    Target, WatchOptions, WatchStart, ext::KvdbExt, recipes::call_back,
 };
 
+mod admin;
+mod collector;
+mod handle;
 mod names;
+mod tx;
 mod value;
 
 pub use crate::recipes::CallbackWatch;
-pub use crate::{KvPair, Kvdb, LockGuard, Result, Revision};
+pub use crate::registry::register;
+pub use crate::{
+    Handle, KvPair, Kvdb, LockGuard, MemberInfo, Options, PermissionType, Result, Revision, Snapshot, register_wrapper,
+};
+pub use admin::{Controller, Users};
+pub use collector::{ReplayCb, UpdatesCollector, WatchCB, new_updates_collector};
+pub use handle::{Settings, add_wrapper, remove_wrapper};
 pub use names::*;
+pub use tx::Tx;
 pub use value::Value;
 
 /// The Go library's verbs over any [`Kvdb`]. TTLs are whole seconds, 0 is none; every call has the handle's deadline.
@@ -291,6 +302,49 @@ pub trait Portworx: Kvdb {
     /// `InvalidLock` when the guard is of another store.
     fn unlock(&self, guard: &LockGuard) -> impl Future<Output = Result<()>> + Send {
         async move { self.unlock_opts(guard, CallOptions::default()).await }
+    }
+
+    /// A read-only view of the prefixes, and the index it shows; no prefix is the whole domain. The view itself takes
+    /// [`Snapshot::snap_put`], and is the only thing that does. Without `consistent` it may be cheaper and not of one
+    /// index.
+    ///
+    /// # Errors
+    /// `Contention` when others kept writing until the deadline.
+    fn snapshot(
+        &self,
+        prefixes: &[&str],
+        consistent: bool,
+    ) -> impl Future<Output = Result<(Snapshot, Revision)>> + Send {
+        async move {
+            let options = SnapshotOptions { consistent, ..SnapshotOptions::default() };
+            let snapshot = self.snapshot_opts(prefixes, options).await?;
+            let index = snapshot.revision();
+            Ok((snapshot, index))
+        }
+    }
+
+    /// Begins a buffered transaction; see [`Tx`].
+    ///
+    /// # Errors
+    /// None: every store has transactions. The Go library's call can fail, so callers are ready for it.
+    fn tx_new(&self) -> Result<Tx<'_, Self>> {
+        Ok(Tx::new(self))
+    }
+
+    /// The whole domain as JSON, at one index where the store has ATOMIC_LIST.
+    ///
+    /// # Errors
+    /// Those of a listing; a failed read is never an empty dump.
+    fn serialize(&self) -> impl Future<Output = Result<Vec<u8>>> + Send {
+        KvdbExt::serialize(self)
+    }
+
+    /// Reads what [`Portworx::serialize`] writes, and what the Go library writes. Nothing is stored.
+    ///
+    /// # Errors
+    /// `Serialization` for a dump that is damaged, cut short or of a newer format.
+    fn deserialize(&self, dump: &[u8]) -> Result<KVPairs> {
+        KvdbExt::deserialize(self, dump)
     }
 
     /// Drops history before an index; already compacted is Ok.

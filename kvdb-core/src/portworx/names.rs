@@ -15,6 +15,8 @@ pub type KVAction = KvAction;
 pub type KVFlags = KvFlags;
 /// Called when something breaks that no call can report.
 pub type FatalErrorCB = FatalCallback;
+/// The name of a wrapper.
+pub type WrapperName = &'static str;
 
 macro_rules! names {
     ($($(#[$doc:meta])* $name:ident: $of:ty = $value:expr;)*) => {$(
@@ -61,6 +63,15 @@ names! {
     WritePermission: PermissionType = PermissionType::Write;
     /// Read and write access.
     ReadWritePermission: PermissionType = PermissionType::ReadWrite;
+}
+
+names! {
+    /// No wrapper.
+    Wrapper_None: WrapperName = "Wrapper_None";
+    /// The wrapper that writes one line per call.
+    Wrapper_Log: WrapperName = "Wrapper_Log";
+    /// The wrapper that refuses calls while the store has no quorum.
+    Wrapper_NoQuorum: WrapperName = "Wrapper_NoQuorum";
 }
 
 names! {

@@ -128,9 +128,10 @@ impl Handle {
         self.inner.base.lock_hold()
     }
 
-    /// Sets how long a lock may be held before the fatal callback is called; locks that are held keep their limit.
-    pub fn set_lock_hold_duration(&self, hold: Option<Duration>) {
-        self.inner.base.set_lock_hold(hold);
+    /// Sets how long a lock may be held before the fatal callback is called; `None` or zero is for ever. Locks that are
+    /// held keep their limit.
+    pub fn set_lock_hold_duration(&self, hold: impl Into<Option<Duration>>) {
+        self.inner.base.set_lock_hold(hold.into().filter(|hold| !hold.is_zero()));
     }
 
     /// How long taking a lock waits unless told otherwise.

@@ -1,4 +1,7 @@
+mod admin;
 mod compare;
 mod data;
 mod locks;
+mod snapshots;
+mod tx;
 mod watches;
