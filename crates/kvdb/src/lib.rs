@@ -7,6 +7,7 @@ mod connect;
 mod instance;
 mod linked;
 mod password;
+pub mod portworx;
 pub mod prelude;
 mod uri;
 
