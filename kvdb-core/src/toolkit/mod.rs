@@ -17,6 +17,8 @@ mod pages;
 mod pins;
 mod stage;
 mod stage_leases;
+#[cfg(test)]
+mod stage_tests;
 mod stage_txn;
 mod store;
 mod table;
