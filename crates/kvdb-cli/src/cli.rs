@@ -3,7 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    backends, compact, completions, del, demo, get, lease, lock, ls, put, tree, txn, version, watch,
+    backends, compact, completions, del, demo, export, get, import, lease, lock, ls, put, snapshot, tree, txn, version,
+    watch,
 };
 
 const EXAMPLES: &str = "\
@@ -58,6 +59,9 @@ pub(crate) enum Command {
     Lock(lock::Lock),
     Lease(lease::Lease),
     Txn(txn::Txn),
+    Snapshot(snapshot::Snapshot),
+    Export(export::Export),
+    Import(import::Import),
     Compact(compact::Compact),
     Backends(backends::Backends),
     Version(version::Version),

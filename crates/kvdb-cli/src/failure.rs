@@ -13,6 +13,13 @@ pub enum Failure {
     Store(Error),
     /// Something of this machine failed: a file, a terminal, a child process. What was being done, and the cause.
     Io(String, io::Error),
+    /// This machine's files are not as they would have to be: what kind of refusal, and why.
+    Refused {
+        /// The kind's name in JSON.
+        kind: &'static str,
+        /// What was refused, and the way out.
+        message: String,
+    },
     /// The command was called in a way that makes no sense.
     Usage(String),
     /// The exit code says it all: a child's own, or one whose reason is printed already.
@@ -31,7 +38,7 @@ impl Failure {
                 ErrorKind::Timeout | ErrorKind::LockTimeout { .. } | ErrorKind::Contention => 5,
                 _ => 1,
             },
-            Self::Io(..) => 1,
+            Self::Io(..) | Self::Refused { .. } => 1,
             Self::Usage(_) => 2,
             Self::Exit(code) => *code,
         }
@@ -59,6 +66,7 @@ impl Failure {
                 Some(text)
             }
             Self::Io(what, error) => Some(format!("{what}: {error}")),
+            Self::Refused { message, .. } => Some(message.clone()),
             Self::Usage(text) => Some(format!("{text}; `kvdb help` shows how")),
             Self::Exit(_) => None,
         }
@@ -69,6 +77,7 @@ impl Failure {
         let (kind, key, retry) = match self {
             Self::Store(error) => (kind_name(error.kind()), error.key(), error.retry()),
             Self::Io(..) => ("Io".to_owned(), None, Retry::Never),
+            Self::Refused { kind, .. } => ((*kind).to_owned(), None, Retry::Never),
             Self::Usage(_) => ("Usage".to_owned(), None, Retry::Never),
             Self::Exit(_) => ("Exit".to_owned(), None, Retry::Never),
         };

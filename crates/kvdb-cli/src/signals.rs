@@ -36,3 +36,8 @@ impl Signals {
         }
     }
 }
+
+/// The exit code of a shell for this signal.
+pub(crate) fn signal_code(signal: i32) -> u8 {
+    u8::try_from(signal).map_or(1, |signal| 128_u8.saturating_add(signal))
+}

@@ -101,8 +101,12 @@ pub(crate) async fn serialize<K: Kvdb + ?Sized>(kv: &K) -> Result<Vec<u8>> {
     serde_json::to_vec(&dump).map_err(|source| unreadable("the dump cannot be written as JSON").with_source(source))
 }
 
-/// Reads what [`serialize`] writes, and the array that portworx/kvdb writes. Nothing is stored.
-pub(crate) fn deserialize(dump: &[u8]) -> Result<Vec<KvPair>> {
+/// Reads what [`crate::KvdbExt::serialize`] writes, and the array that portworx/kvdb writes. Needs no store and stores
+/// nothing.
+///
+/// # Errors
+/// `Serialization` for a dump that is damaged, cut short or of a newer format.
+pub fn deserialize(dump: &[u8]) -> Result<Vec<KvPair>> {
     let begin = dump.iter().find(|byte| !byte.is_ascii_whitespace());
     if begin != Some(&b'{') {
         let pairs: Option<Vec<SeedPair>> = serde_json::from_slice(dump).map_err(|source| {

@@ -7,6 +7,7 @@ mod tx;
 
 pub use callback::{CallbackWatch, call_back};
 pub use collector::{Replay, ReplayCallback, UpdatesCollector};
-pub(crate) use dump::{deserialize, import, serialize};
+pub use dump::deserialize;
+pub(crate) use dump::{import, serialize};
 pub use tx::Tx;
 pub(crate) use tx::transact;

@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 
 use crate::duration;
 use crate::failure::Failure;
-use crate::signals::Signals;
+use crate::signals::{Signals, signal_code};
 use crate::store::Context;
 
 /// Run a command while holding a lock
@@ -174,11 +174,6 @@ impl Job {
             let _ = if self.group { kill_process_group(pid, signal) } else { kill_process(pid, signal) };
         }
     }
-}
-
-/// The exit code of a shell for this signal.
-fn signal_code(signal: i32) -> u8 {
-    u8::try_from(signal).map_or(1, |signal| 128_u8.saturating_add(signal))
 }
 
 /// The command's exit code as a shell has it.

@@ -6,6 +6,7 @@ mod bad_input;
 mod broken;
 mod command;
 mod demo;
+mod files;
 mod json;
 mod locks;
 mod processes;
