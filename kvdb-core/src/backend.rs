@@ -11,6 +11,16 @@ use crate::{
     NativeReply, NativeTxn, Outcome, Page, Read, Result, Revision, Scan, WatchSpec,
 };
 
+/// What a store that lives in this process answers without waiting; `None` sends the caller to the method of the same
+/// name that waits. A call either is done wholly or not begun.
+pub trait AtOnce {
+    /// [`Backend::get`].
+    fn get(&self, key: &Key, read: &Read) -> Option<Result<Fetched>>;
+
+    /// [`Backend::commit`].
+    fn commit(&self, batch: &Batch) -> Option<Result<Outcome>>;
+}
+
 /// A revision that stays readable while this lives.
 pub struct Pin {
     /// The revision.
@@ -112,6 +122,11 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
             | AdminRequest::RevokeUserAccess { .. } => Capabilities::USERS,
             _ => Capabilities::MEMBERS,
         }))
+    }
+
+    /// The store's way to answer without waiting, if it has one.
+    fn at_once(&self) -> Option<&dyn AtOnce> {
+        None
     }
 
     /// Facts for `info`, such as a file's store id.

@@ -16,7 +16,7 @@ pub mod toolkit;
 mod types;
 mod wrap;
 
-pub use backend::{Backend, Pin};
+pub use backend::{AtOnce, Backend, Pin};
 pub use capability::Capabilities;
 pub use engine::{ListPage, Listing, LockGuard, Pages, Snapshot, Watch};
 pub use error::{Error, ErrorKind, Result, Retry};

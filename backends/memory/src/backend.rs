@@ -6,7 +6,7 @@ use futures_core::stream::BoxStream;
 use kvdb_core::registry::{BackendFactory, Registration};
 use kvdb_core::toolkit::{self, Clock, Found, Gate, Store, SystemClock, check_batch, check_txn};
 use kvdb_core::{
-    Backend, Batch, Capabilities, Error, ErrorKind, Feed, Fetched, Key, KeyRange, LeaseId, LeaseInfo, Limits,
+    AtOnce, Backend, Batch, Capabilities, Error, ErrorKind, Feed, Fetched, Key, KeyRange, LeaseId, LeaseInfo, Limits,
     NativeReply, NativeTxn, Options, Outcome, Page, Pin, Read, Result, Revision, Scan, WatchSpec,
 };
 
@@ -144,6 +144,11 @@ impl Backend for MemoryBackend {
         toolkit::lease_info(&*self.core, lease)
     }
 
+    fn at_once(&self) -> Option<&dyn AtOnce> {
+        // The seeded bug lies in the path that waits.
+        (!cfg!(kvdb_mutant = "guard_outside_commit")).then_some(self)
+    }
+
     async fn native_txn(&self, txn: &NativeTxn) -> Result<NativeReply> {
         self.gate.check()?;
         check_txn(txn, self.core.limits())?;
@@ -165,6 +170,17 @@ impl Backend for MemoryBackend {
     async fn close(&self) -> Result<()> {
         self.gate.close();
         Ok(())
+    }
+}
+
+impl AtOnce for MemoryBackend {
+    fn get(&self, key: &Key, read: &Read) -> Option<Result<Fetched>> {
+        Some(self.gate.check().and_then(|()| toolkit::get(&*self.core, key, read)))
+    }
+
+    fn commit(&self, batch: &Batch) -> Option<Result<Outcome>> {
+        let checked = self.gate.check().and_then(|()| check_batch(batch, self.core.limits()));
+        Some(checked.and_then(|()| self.core.commit(batch)))
     }
 }
 

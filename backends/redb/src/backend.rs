@@ -7,7 +7,7 @@ use futures_core::stream::BoxStream;
 use kvdb_core::registry::{BackendFactory, Registration};
 use kvdb_core::toolkit::{self, Clock, Gate, SystemClock, check_batch, check_txn};
 use kvdb_core::{
-    Backend, Batch, Capabilities, Error, ErrorKind, Feed, Fetched, Key, KeyRange, LeaseId, LeaseInfo, Limits,
+    AtOnce, Backend, Batch, Capabilities, Error, ErrorKind, Feed, Fetched, Key, KeyRange, LeaseId, LeaseInfo, Limits,
     NativeReply, NativeTxn, Options, Outcome, Page, Pin, Read, Result, Revision, Scan, WatchSpec,
 };
 use redb::StorageBackend;
@@ -176,6 +176,10 @@ impl Backend for RedbBackend {
         toolkit::lease_info(&*self.core, lease)
     }
 
+    fn at_once(&self) -> Option<&dyn AtOnce> {
+        Some(self)
+    }
+
     async fn native_txn(&self, txn: &NativeTxn) -> Result<NativeReply> {
         self.gate.check()?;
         check_txn(txn, self.core.limits())?;
@@ -214,5 +218,16 @@ impl Backend for RedbBackend {
             }
         }
         Ok(())
+    }
+}
+
+impl AtOnce for RedbBackend {
+    fn get(&self, key: &Key, read: &Read) -> Option<Result<Fetched>> {
+        Some(self.gate.check().and_then(|()| toolkit::get(&*self.core, key, read)))
+    }
+
+    /// A write waits for the disk.
+    fn commit(&self, _batch: &Batch) -> Option<Result<Outcome>> {
+        None
     }
 }

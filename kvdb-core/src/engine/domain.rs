@@ -30,11 +30,16 @@ impl Domain {
 
     /// The absolute key of a user's key.
     pub(crate) fn key(&self, text: &str) -> Result<Key> {
+        self.named_key(text).map(|(key, _)| key)
+    }
+
+    /// The absolute key of a user's key, and the key as users see it.
+    pub(crate) fn named_key<'t>(&self, text: &'t str) -> Result<(Key, Cow<'t, str>)> {
         let text = normalize(text)?;
         if text.is_empty() {
-            return Err(Error::invalid("the key is empty; a key is text with segments joined by `/`"));
+            return Err(empty());
         }
-        Ok(self.join(&[&text]))
+        Ok((self.join(&[&text]), text))
     }
 
     /// The range of a user's target.
@@ -136,12 +141,37 @@ fn is_reserved(text: &str) -> bool {
     text.as_bytes().contains(&b'_') && text.split('/').any(|segment| segment == RESERVED)
 }
 
+fn empty() -> Error {
+    Error::invalid("the key is empty; a key is text with segments joined by `/`")
+}
+
 fn reserved() -> Error {
     Error::invalid("the segment `_kvdb` is the library's own; choose another name")
 }
 
+/// Whether a key surely needs no change and no refusal, by one pass over its bytes: no control character, no empty
+/// segment, none that begins with a dot or an underscore.
+fn is_plain(text: &str) -> bool {
+    let mut before = b'/';
+    for byte in text.bytes() {
+        let suspicious = byte < b' '
+            || byte == 0x7f
+            // U+0080 to U+009F begin with this byte.
+            || byte == 0xc2
+            || (before == b'/' && matches!(byte, b'/' | b'.' | b'_'));
+        if suspicious {
+            return false;
+        }
+        before = byte;
+    }
+    before != b'/'
+}
+
 /// Removes leading, trailing and repeated slashes and refuses what no key may hold (contract 1.1, 1.2, 1.6).
 pub(crate) fn normalize(text: &str) -> Result<Cow<'_, str>> {
+    if is_plain(text) {
+        return Ok(Cow::Borrowed(text));
+    }
     if let Some(control) = text.chars().find(|c| c.is_control()) {
         return Err(Error::invalid(format!("the key holds the control character U+{:04X}", u32::from(control))));
     }

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::options::Common;
 use crate::{Backend, Error, ErrorKind, FatalCallback, Info, Operation, Options, Result};
 
+mod at_once;
 mod condition;
 mod deadline;
 mod domain;

@@ -68,14 +68,9 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Every entry of a range, users' eyes or not: for the watch that goes on from here.
+    /// Every entry of a range as the store had it, users' eyes or not: for the watch that goes on from here.
     pub(super) async fn entries(&self, range: &KeyRange) -> Result<Vec<Entry>> {
-        let mut pages = self.frozen.list(range, &Scan::default());
-        let mut entries = Vec::new();
-        while let Some(page) = pages.next().await.transpose()? {
-            entries.extend(page.entries);
-        }
-        Ok(entries)
+        Ok(self.frozen.0.stored(range).await?.into_values().collect())
     }
 }
 
@@ -227,10 +222,17 @@ impl State {
         self.overlay.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Everything in a range, in order.
+    /// Everything in a range, in order, what is laid over included.
     async fn collect(&self, range: &KeyRange) -> Result<BTreeMap<Key, Entry>> {
-        let mut all = match &self.base {
-            Base::Copied(entries) => select(entries, range),
+        let mut all = self.stored(range).await?;
+        all.extend(select(&self.overlay(), range));
+        Ok(all)
+    }
+
+    /// Everything in a range that the store itself had.
+    async fn stored(&self, range: &KeyRange) -> Result<BTreeMap<Key, Entry>> {
+        match &self.base {
+            Base::Copied(entries) => Ok(select(entries, range)),
             Base::Pinned { backend, pin } => {
                 let mut pages = backend.list(range, &pinned(&Scan::default(), pin));
                 let mut all = BTreeMap::new();
@@ -238,11 +240,9 @@ impl State {
                     let inside = page.entries.into_iter().filter(|entry| within(&self.ranges, &entry.key));
                     all.extend(inside.map(|entry| (entry.key.clone(), entry)));
                 }
-                all
+                Ok(all)
             }
-        };
-        all.extend(select(&self.overlay(), range));
-        Ok(all)
+        }
     }
 }
 
@@ -309,8 +309,12 @@ impl Backend for Frozen {
         Box::pin(stream::once(pages).try_flatten())
     }
 
-    async fn commit(&self, _batch: &Batch) -> Result<Outcome> {
-        Err(read_only())
+    /// Only the check of a transaction that reads: what it read cannot have changed.
+    async fn commit(&self, batch: &Batch) -> Result<Outcome> {
+        match batch.ops.is_empty() {
+            true => Ok(Outcome::Committed { revision: self.0.revision, results: Vec::new() }),
+            false => Err(read_only()),
+        }
     }
 
     async fn watch(&self, _spec: &WatchSpec) -> Result<Feed> {

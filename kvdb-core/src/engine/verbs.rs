@@ -1,16 +1,22 @@
 //! The engine as a [`Kvdb`]: each verb is done elsewhere; here its error learns what it was about.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use super::at_once::{GetCall, PutCall};
 use super::{Engine, LockGuard, Pages, Watch, closed_error};
 use crate::{
     AdminReply, AdminRequest, CallOptions, Capabilities, DeleteOptions, Deleted, Error, ErrorKind, GetOptions, Info,
     KvPair, Kvdb, Lease, LeaseId, LeaseInfo, Limits, ListOptions, LockHolder, LockOptions, Operation, PutOptions,
     Result, Revision, Snapshot, SnapshotOptions, Target, Txn, TxnReply, WatchOptions,
 };
+
+/// What an async verb of the trait returns, written out.
+type Answer<'f, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'f>>;
 
 impl Engine {
     fn explain<T>(&self, operation: Operation, key: &str, result: Result<T>) -> Result<T> {
@@ -32,19 +38,24 @@ impl Kvdb for Engine {
         self.shared.backend.limits()
     }
 
-    async fn get_opts(&self, key: &str, options: GetOptions) -> Result<Option<KvPair>> {
-        let result = self.shared.get(key, options).await;
-        self.explain(Operation::Get, key, result)
+    fn get_opts<'s, 'k, 'f>(&'s self, key: &'k str, options: GetOptions) -> Answer<'f, Option<KvPair>>
+    where
+        's: 'f,
+        'k: 'f,
+    {
+        Box::pin(GetCall::new(&self.shared, key, options))
     }
 
     async fn list_opts(&self, target: Target<'_>, options: ListOptions) -> Result<Pages> {
         self.explain(Operation::List, target.name(), self.shared.list(target, options))
     }
 
-    async fn put_opts(&self, key: &str, value: Bytes, options: PutOptions) -> Result<KvPair> {
-        let operation = options.operation();
-        let result = self.shared.put(key, value, options).await;
-        self.explain(operation, key, result)
+    fn put_opts<'s, 'k, 'f>(&'s self, key: &'k str, value: Bytes, options: PutOptions) -> Answer<'f, KvPair>
+    where
+        's: 'f,
+        'k: 'f,
+    {
+        Box::pin(PutCall::new(&self.shared, key, value, options))
     }
 
     async fn delete_opts(&self, target: Target<'_>, options: DeleteOptions) -> Result<Deleted> {

@@ -145,6 +145,11 @@ impl Handle {
         self.inner.base.set_lock_wait(wait);
     }
 
+    /// The engine itself, if nothing is wrapped around it.
+    pub(super) fn bare(&self) -> Option<&Engine> {
+        self.inner.stack.load().wrappers.is_empty().then_some(&*self.inner.base)
+    }
+
     pub(super) fn top(&self) -> Arc<Stack> {
         self.inner.stack.load_full()
     }

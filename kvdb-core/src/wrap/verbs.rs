@@ -1,5 +1,7 @@
 //! The handle as a [`Kvdb`]: every verb goes to the top of its stack.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,6 +13,9 @@ use crate::{
     LeaseId, LeaseInfo, Limits, ListOptions, LockGuard, LockHolder, LockOptions, Pages, PutOptions, Result, Revision,
     Snapshot, SnapshotOptions, Target, Txn, TxnReply, Watch, WatchOptions,
 };
+
+/// What an async verb of the trait returns, written out.
+type Answer<'f, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'f>>;
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
@@ -27,16 +32,37 @@ impl Kvdb for Handle {
         self.top().kvdb.limits()
     }
 
-    async fn get_opts(&self, key: &str, options: GetOptions) -> Result<Option<KvPair>> {
-        self.top().kvdb.get_opts(key, options).await
+    // Written out for the two hottest verbs: without a wrapper the engine's own future is returned, in its one box.
+    fn get_opts<'s, 'k, 'f>(&'s self, key: &'k str, options: GetOptions) -> Answer<'f, Option<KvPair>>
+    where
+        's: 'f,
+        'k: 'f,
+    {
+        match self.bare() {
+            Some(engine) => engine.get_opts(key, options),
+            None => {
+                let top = self.top();
+                Box::pin(async move { top.kvdb.get_opts(key, options).await })
+            }
+        }
     }
 
     async fn list_opts(&self, target: Target<'_>, options: ListOptions) -> Result<Pages> {
         self.top().kvdb.list_opts(target, options).await
     }
 
-    async fn put_opts(&self, key: &str, value: Bytes, options: PutOptions) -> Result<KvPair> {
-        self.top().kvdb.put_opts(key, value, options).await
+    fn put_opts<'s, 'k, 'f>(&'s self, key: &'k str, value: Bytes, options: PutOptions) -> Answer<'f, KvPair>
+    where
+        's: 'f,
+        'k: 'f,
+    {
+        match self.bare() {
+            Some(engine) => engine.put_opts(key, value, options),
+            None => {
+                let top = self.top();
+                Box::pin(async move { top.kvdb.put_opts(key, value, options).await })
+            }
+        }
     }
 
     async fn delete_opts(&self, target: Target<'_>, options: DeleteOptions) -> Result<Deleted> {
