@@ -20,6 +20,7 @@ crate::trials! {
     "7.2 a second reader of a busy range starts at its own call" => registration::second_reader;
     "7.3 now begins with the next write" => start::now;
     "7.3 after a revision is exclusive and tells everything above it", needs(WATCH_RESUME) => start::after;
+    "7.3 a store's feed after a revision is exclusive and says when history is told", needs(WATCH_RESUME) => start::after_of_the_store;
     "7.3 after a revision under concurrent writers has no gap and no double", needs(WATCH_RESUME|ORDERED_UPDATES) => start::after_under_writers;
     "7.3 current tells the present state, Synced, then every change without a gap" => start::current;
     "7.3 current under concurrent writers has no gap and no double", needs(ORDERED_UPDATES) => start::current_under_writers;

@@ -1,8 +1,10 @@
+use futures_util::StreamExt;
 use kvdb_core::prelude::*;
+use kvdb_core::{Changes, KeyRange, WatchSpec};
 
 use super::writers::{MARKER, Writers, mark, read_to_marker};
 use crate::checker::Checker;
-use crate::help::{expect_error, expect_next_key, next_event, next_pair};
+use crate::help::{expect_error, expect_next_key, next_event, next_pair, soon};
 use crate::{Ctx, Failure, Proof, ensure, ensure_eq};
 
 pub(super) async fn now(ctx: Ctx) -> Proof {
@@ -55,6 +57,36 @@ pub(super) async fn after(ctx: Ctx) -> Proof {
     let future =
         |kind: &ErrorKind| matches!(kind, ErrorKind::FutureRevision { current } if *current >= deleted.modified_index);
     expect_error(kv.watch_tree("d").after(ahead).await, "FutureRevision", future)?;
+    Ok(())
+}
+
+/// The same of the store itself: what it tells once too often an engine may pass over, another user of it does not.
+pub(super) async fn after_of_the_store(ctx: Ctx) -> Proof {
+    let kv = ctx.open().await?;
+    let store = ctx.backend().await?;
+    let mut written = Vec::new();
+    for n in 0..6 {
+        written.push(kv.put("d/a", format!("{n}")).await?.modified_index);
+        // What lies beside the range moves the store on, and is not told.
+        kv.put("e", "1").await?;
+    }
+    let range = KeyRange::prefix(ctx.absolute("d/").as_bytes());
+    for (n, after) in written.iter().enumerate() {
+        let mut feed = store.watch(&WatchSpec::new(range.clone(), Some(*after), false)).await?;
+        ensure!(feed.revision >= written[5], "the feed began at {}", feed.revision);
+        let mut told = Vec::new();
+        // Once all history is told it says so, at the revision of its registration or above.
+        loop {
+            match soon("the feed goes on", feed.changes.next()).await?.transpose()? {
+                Some(Changes::Batch { revision, changes }) => told.push((revision, changes.len())),
+                Some(Changes::Progress(revision)) if revision >= feed.revision => break,
+                Some(Changes::Progress(_)) => {}
+                other => crate::fail!("the feed tells {other:?}"),
+            }
+        }
+        let expected: Vec<_> = written[n + 1..].iter().map(|revision| (*revision, 1)).collect();
+        ensure_eq!(told, expected, "told after {after}");
+    }
     Ok(())
 }
 
