@@ -10,6 +10,7 @@ mod chapter_05;
 mod chapter_06;
 mod chapter_07;
 mod chapter_08;
+mod chapter_09;
 mod chapter_10;
 mod checker;
 mod ctx;
