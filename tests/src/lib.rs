@@ -3,6 +3,8 @@
 
 pub mod facade;
 mod memory;
+pub mod portworx;
+pub mod readme;
 mod redb;
 pub mod statements;
 mod stores;

@@ -3,11 +3,16 @@
 
 use std::process::ExitCode;
 
-use kvdb_tests::{facade, statements, stores};
+use kvdb_tests::{facade, portworx, readme, statements, stores};
 
 fn main() -> ExitCode {
+    let stores = stores();
     let mut extra = facade::trials();
-    let names = extra.iter().map(|trial| trial.name().to_owned()).collect();
+    extra.extend(portworx::trials(&stores.iter().map(|store| store.name()).collect::<Vec<_>>()));
+    let names: Vec<String> = extra.iter().map(|trial| trial.name().to_owned()).collect();
+    // A run on no store of them still has their names.
+    let all = names.iter().cloned().chain(portworx::names().map(str::to_owned)).collect();
     extra.push(statements::trial(names));
-    kvdb_testsuite::main(stores(), extra)
+    extra.push(readme::trial(all));
+    kvdb_testsuite::main(stores, extra)
 }

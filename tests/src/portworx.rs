@@ -1,0 +1,85 @@
+//! The Go library's spellings as its users write them: through the facade, on every store.
+
+mod open;
+mod verbs;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use kvdb::portworx::{Handle, Options, new};
+use kvdb_testsuite::Proof;
+use libtest_mimic::{Failed, Trial};
+use tempfile::TempDir;
+
+/// A store of its own for one trial.
+#[derive(Debug)]
+struct Place {
+    /// The Go library's name of the store.
+    name: &'static str,
+    directory: TempDir,
+}
+
+impl Place {
+    fn new(store: &str) -> Proof<Self> {
+        let name = if store == "mem" { "kv-mem" } else { "bolt-kv" };
+        Ok(Self { name, directory: tempfile::tempdir()? })
+    }
+
+    /// The path of a file in the trial's directory.
+    fn path(&self, file: &str) -> String {
+        self.directory.path().join(file).to_string_lossy().into_owned()
+    }
+
+    async fn open(&self, options: Options) -> Proof<Handle> {
+        let path = self.path("kvdb.redb");
+        let machines = if self.name == "kv-mem" { vec![] } else { vec![path.as_str()] };
+        Ok(new(self.name, "app", &machines, options, None).await?)
+    }
+}
+
+type Run = fn(Place) -> Pin<Box<dyn Future<Output = Proof> + Send>>;
+
+macro_rules! on_every_store {
+    ($($name:literal => $run:path;)*) => {
+        const TRIALS: &[(&str, Run)] = &[$(($name, |place| Box::pin($run(place)))),*];
+    };
+}
+
+on_every_store! {
+    "portworx: new opens a store by the library's name, with domain, options and callback" => open::by_name;
+    "portworx: register adds a store that new and version then know" => open::registered;
+    "portworx: add_wrapper and remove_wrapper by the library's names" => open::wrappers;
+    "portworx: register_wrapper adds a wrapper" => open::registered_wrapper;
+    "portworx: what is set of locks is what is got, and the fatal callback is called" => open::settings;
+    "portworx: every option is taken by the library's name" => open::options;
+    "portworx: actions, flags, permissions and capabilities have the library's numbers" => verbs::numbers;
+    "portworx: text and bytes are stored as they are, anything else as JSON, TTLs are seconds" => verbs::values;
+    "portworx: get_val, get_with_copy and the select verbs" => verbs::selects;
+    "portworx: a snapshot has its index and takes snap_put alone" => verbs::snapshot;
+    "portworx: a Tx has put, get, get_val, prepare, commit and abort" => verbs::transaction;
+    "portworx: an updates collector replays by prefix and index" => verbs::collector;
+    "portworx: serialize and deserialize" => verbs::dump;
+    "portworx: lock, lock_with_id, lock_with_timeout, is_key_locked, unlock" => verbs::locks;
+    "portworx: users and members are Unsupported, naming what is lacking" => verbs::administration;
+}
+
+/// The trials on these stores.
+#[must_use]
+pub fn trials(stores: &[&'static str]) -> Vec<Trial> {
+    let on_one = |store: &'static str| {
+        TRIALS.iter().map(move |(name, run)| Trial::test(format!("{name} [{store}]"), move || start(store, *run)))
+    };
+    stores.iter().copied().flat_map(on_one).collect()
+}
+
+/// The names of the trials, without their stores.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    TRIALS.iter().map(|(name, _)| *name)
+}
+
+fn start(store: &'static str, run: Run) -> Result<(), Failed> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let trial = async { run(Place::new(store)?).await };
+    let proof = runtime.block_on(async { tokio::time::timeout(kvdb_testsuite::help::SOON * 2, trial).await });
+    proof.map_err(|_| Failed::from("the trial took too long"))?.map_err(|failure| Failed::from(failure.to_string()))
+}
