@@ -1,10 +1,12 @@
 //! The command line as the parser sees it.
 
+use std::path::PathBuf;
+
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    backends, compact, completions, del, demo, export, get, import, lease, lock, ls, put, snapshot, tree, txn, version,
-    watch,
+    backends, bench, compact, completions, del, demo, export, get, import, lease, lock, ls, put, snapshot, tree, txn,
+    version, watch,
 };
 
 const EXAMPLES: &str = "\
@@ -39,6 +41,17 @@ pub(crate) struct Cli {
     /// The prefix that all keys are below; keys outside it are never seen
     #[arg(long, global = true, value_name = "PREFIX", help_heading = EVERYWHERE)]
     pub(crate) domain: Option<String>,
+    /// Log every call on the store, as JSON: to this file, or to stderr
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "/dev/stderr",
+        help_heading = EVERYWHERE
+    )]
+    pub(crate) log: Option<PathBuf>,
     /// Print JSON, one document a line; errors too, as {kind, message, key, retry}
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(crate) json: bool,
@@ -66,6 +79,7 @@ pub(crate) enum Command {
     Backends(backends::Backends),
     Version(version::Version),
     Demo(demo::Demo),
+    Bench(bench::Bench),
     Completions(completions::Completions),
 }
 

@@ -37,7 +37,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Io("cannot start".to_owned(), error))?;
-    let context = Context { store: cli.store, domain: cli.domain, out: Output::new(cli.json) };
+    let context = Context { store: cli.store, domain: cli.domain, log: cli.log, out: Output::new(cli.json) };
     runtime.block_on(async {
         match cli.command {
             Command::Get(get) => get.run(context).await,
@@ -56,6 +56,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
             Command::Backends(backends) => backends.run(context),
             Command::Version(version) => version.run(context).await,
             Command::Demo(demo) => demo.run(context).await,
+            Command::Bench(bench) => bench.run(context).await,
             Command::Completions(completions) => completions.run(context),
         }
     })

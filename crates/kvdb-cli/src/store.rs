@@ -1,5 +1,7 @@
 //! Opening the store that the command line names, and closing it again.
 
+use std::path::PathBuf;
+
 use kvdb::{Handle, Options};
 
 use crate::failure::Failure;
@@ -13,6 +15,8 @@ const DEFAULT_STORE: &str = "redb:kvdb.redb";
 pub(crate) struct Context {
     pub(crate) store: Option<String>,
     pub(crate) domain: Option<String>,
+    /// Where calls are logged, if they are.
+    pub(crate) log: Option<PathBuf>,
     pub(crate) out: Output,
 }
 
@@ -29,7 +33,12 @@ impl Context {
 
     /// Opens the store.
     pub(crate) async fn open(&self) -> Result<Handle, Failure> {
-        Ok(kvdb::connect_with(self.uri(), self.options()).await?)
+        let kv = kvdb::connect_with(self.uri(), self.options()).await?;
+        if let Some(path) = &self.log {
+            let path = path.to_str().ok_or_else(|| Failure::Usage("the name of the log is not UTF-8".to_owned()))?;
+            kv.add_wrapper("log", &Options::new().set("log_path", path))?;
+        }
+        Ok(kv)
     }
 
     /// Runs `work` on the open store and closes it whatever came of it, so that leases and locks are given back and

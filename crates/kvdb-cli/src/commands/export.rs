@@ -82,7 +82,7 @@ async fn write_to(kv: &Handle, prefixes: &[&str], form: &Form, force: bool, out:
         }
         Form::File(path) => (path, write_dump(&snapshot, path, force).await?),
         Form::Tree(path) => {
-            let progress = progress::bar(0, "keys");
+            let progress = progress::bar(None, "keys");
             let written = write_tree(&snapshot, path, force, &progress).await;
             progress.finish_and_clear();
             (path, written?)

@@ -61,7 +61,7 @@ impl Import {
                     return self.rehearse(items, bad, &limits, &domain, out);
                 }
                 let (items, skipped) = self.sort_out(items, bad, &limits, &domain, out)?;
-                let progress = progress::bar(items.len() as u64, "keys");
+                let progress = progress::bar(Some(items.len() as u64), "keys");
                 let loaded = load(kv, items, &progress).await;
                 progress.finish_and_clear();
                 let (keys, bytes) = loaded?;

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod backends;
+pub(crate) mod bench;
 pub(crate) mod compact;
 pub(crate) mod completions;
 pub(crate) mod del;

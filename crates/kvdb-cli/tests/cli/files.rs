@@ -19,10 +19,10 @@ const ZONEINFO: &str = "/usr/share/zoneinfo";
 fn real_tree(kvdb: &Kvdb) -> PathBuf {
     let installed = PathBuf::from(ZONEINFO);
     if installed.join("Europe/Berlin").exists() {
-        println!("the tree is {ZONEINFO}");
+        eprintln!("the tree is {ZONEINFO}");
         return installed;
     }
-    println!("{ZONEINFO} is not installed: the tree is made");
+    eprintln!("{ZONEINFO} is not installed: the tree is made");
     let root = kvdb.path("made");
     for number in 0..1_200_u32 {
         let directory = root.join(format!("d{}/e {}", number % 7, number % 31));

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests stop the test")]
 
 mod bad_input;
+mod bench;
 mod broken;
 mod command;
 mod demo;

@@ -169,9 +169,26 @@ fn help_version_and_completions_need_no_store() {
     for word in ["Examples:", "kvdb demo", "Exit codes:", "KVDB_URL"] {
         assert!(help.contains(word), "{word}: {help}");
     }
-    for command in
-        ["get", "put", "del", "ls", "tree", "watch", "lock", "lease", "backends", "version", "demo", "completions"]
-    {
+    for command in [
+        "get",
+        "put",
+        "del",
+        "ls",
+        "tree",
+        "watch",
+        "lock",
+        "lease",
+        "backends",
+        "version",
+        "demo",
+        "completions",
+        "txn",
+        "snapshot",
+        "export",
+        "import",
+        "compact",
+        "bench",
+    ] {
         assert!(kvdb.ok(&[command, "--help"]).contains("Examples:"), "{command}");
     }
     assert!(kvdb.ok(&["version"]).starts_with(concat!("kvdb ", env!("CARGO_PKG_VERSION"))));
