@@ -1,16 +1,22 @@
 //! The same stores for code without async: every call blocks its thread until the answer is there.
 //!
 //! ```
+//! # #[cfg(feature = "memory")] {
 //! let kv = kvdb::blocking::connect("mem:")?;
 //! kv.put("greeting", "hello")?;
 //! // Any call of the async API, options included, through `wait`:
 //! let pair = kv.wait(|kv| async move { use kvdb::prelude::*; kv.create("job", "1").await })?;
 //! assert_eq!(pair.key, "job");
+//! # }
 //! # Ok::<(), kvdb::Error>(())
 //! ```
 //!
 //! A store has a small runtime of its own, so it works on a plain thread, in `spawn_blocking`, and inside async code,
 //! where it blocks the worker it is called on: prefer the async API there.
+//!
+//! Every call has the deadline of the async one, so it ends; a lock waits as long as it is told to. Callbacks (of
+//! watches, of `on_fatal`) run on the store's own two threads, and a call of [`Store`] inside of one keeps its thread
+//! waiting: hand such work to a thread of your own.
 
 use std::fmt;
 use std::future::Future;

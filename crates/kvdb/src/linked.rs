@@ -11,7 +11,7 @@ static LINKED: &[&BackendFactory] = &[
     &kvdb_redb::FACTORY,
 ];
 
-/// The wrappers likewise.
+/// The wrappers, named for the same reason.
 static WRAPPERS: &[&WrapperFactory] = &[
     #[cfg(feature = "log")]
     &kvdb_log::FACTORY,
@@ -19,7 +19,8 @@ static WRAPPERS: &[&WrapperFactory] = &[
     &kvdb_no_quorum::FACTORY,
 ];
 
-/// The wrappers that are linked in or were registered at run time, sorted by name.
+/// The wrappers that are linked in (by the cargo features `log` and `no-quorum`) or were registered at run time, sorted
+/// by name: what [`kvdb_core::Handle::add_wrapper`] can be asked for.
 #[must_use]
 pub fn wrappers() -> Vec<&'static WrapperFactory> {
     // A clash of names shows where the wrapper is asked for.
@@ -32,7 +33,8 @@ pub(crate) fn register_wrappers() -> Result<()> {
     WRAPPERS.iter().try_for_each(|factory| register_wrapper(factory))
 }
 
-/// The backends that are linked in or were registered at run time, sorted by name.
+/// The backends that are linked in (by the cargo features `memory` and `redb`) or were registered at run time, sorted by
+/// name: what [`crate::new`] and [`crate::connect`] can open.
 #[must_use]
 pub fn backends() -> Vec<&'static BackendFactory> {
     registry::factories(LINKED)
