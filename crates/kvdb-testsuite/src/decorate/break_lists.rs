@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use kvdb_core::{
-    AdminReply, AdminRequest, Backend, Batch, Capabilities, Error, ErrorKind, Feed, Fetched, Key, KeyRange, LeaseId,
-    LeaseInfo, Limits, NativeReply, NativeTxn, Outcome, Page, Pin, Read, Result, Revision, Scan, WatchSpec,
+    AdminReply, AdminRequest, AtOnce, Backend, Batch, Capabilities, Error, ErrorKind, Feed, Fetched, Key, KeyRange,
+    LeaseId, LeaseInfo, Limits, NativeReply, NativeTxn, Outcome, Page, Pin, Read, Result, Revision, Scan, WatchSpec,
 };
 
 /// The real store whose listings break off with an error after some pages.
@@ -79,6 +79,10 @@ impl Backend for BreakLists {
 
     fn pin(&self) -> Option<Pin> {
         self.inner.pin()
+    }
+
+    fn at_once(&self) -> Option<&dyn AtOnce> {
+        self.inner.at_once()
     }
 
     async fn admin(&self, request: &AdminRequest) -> Result<AdminReply> {

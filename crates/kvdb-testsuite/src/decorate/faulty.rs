@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use kvdb_core::{
-    AdminReply, AdminRequest, Backend, Batch, Capabilities, Error, Feed, Fetched, Key, KeyRange, LeaseId, LeaseInfo,
-    Limits, NativeReply, NativeTxn, Outcome, Page, Pin, Read, Result, Revision, Scan, WatchSpec,
+    AdminReply, AdminRequest, AtOnce, Backend, Batch, Capabilities, Error, Feed, Fetched, Key, KeyRange, LeaseId,
+    LeaseInfo, Limits, NativeReply, NativeTxn, Outcome, Page, Pin, Read, Result, Revision, Scan, WatchSpec,
 };
 
 /// A call that the engine made.
@@ -183,6 +183,11 @@ impl Backend for Faulty {
     /// It asks nobody, so that nothing can befall it.
     fn pin(&self) -> Option<Pin> {
         self.inner.pin()
+    }
+
+    /// What befalls a call takes time.
+    fn at_once(&self) -> Option<&dyn AtOnce> {
+        None
     }
 
     async fn admin(&self, request: &AdminRequest) -> Result<AdminReply> {

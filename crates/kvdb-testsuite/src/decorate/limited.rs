@@ -4,8 +4,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use kvdb_core::{
-    AdminReply, AdminRequest, Backend, Batch, Capabilities, Feed, Fetched, Key, KeyRange, LeaseId, LeaseInfo, Limits,
-    NativeReply, NativeTxn, Outcome, Page, Pin, Read, Result, Revision, Scan, WatchSpec,
+    AdminReply, AdminRequest, AtOnce, Backend, Batch, Capabilities, Feed, Fetched, Key, KeyRange, LeaseId, LeaseInfo,
+    Limits, NativeReply, NativeTxn, Outcome, Page, Pin, Read, Result, Revision, Scan, WatchSpec,
 };
 
 /// The real store with tighter limits, as another store has them: the engine must keep within them by itself, for the
@@ -78,6 +78,10 @@ impl Backend for Limited {
 
     fn pin(&self) -> Option<Pin> {
         self.inner.pin()
+    }
+
+    fn at_once(&self) -> Option<&dyn AtOnce> {
+        self.inner.at_once()
     }
 
     async fn admin(&self, request: &AdminRequest) -> Result<AdminReply> {

@@ -4,8 +4,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use kvdb_core::{
-    AdminReply, AdminRequest, Backend, Batch, Capabilities, Feed, Fetched, Key, KeyRange, LeaseId, LeaseInfo, Limits,
-    NativeReply, NativeTxn, Outcome, Page, Pin, Read, Result, Revision, Scan, WatchSpec,
+    AdminReply, AdminRequest, AtOnce, Backend, Batch, Capabilities, Feed, Fetched, Key, KeyRange, LeaseId, LeaseInfo,
+    Limits, NativeReply, NativeTxn, Outcome, Page, Pin, Read, Result, Revision, Scan, WatchSpec,
 };
 
 /// A backend that says it cannot do what it can: what lacks a capability is refused before it is asked.
@@ -85,6 +85,10 @@ impl Backend for Without {
     fn pin(&self) -> Option<Pin> {
         let pinless = self.pinless || self.lacks.intersects(Capabilities::REVISION_READS | Capabilities::WATCH_RESUME);
         if pinless { None } else { self.inner.pin() }
+    }
+
+    fn at_once(&self) -> Option<&dyn AtOnce> {
+        self.inner.at_once()
     }
 
     async fn admin(&self, request: &AdminRequest) -> Result<AdminReply> {
