@@ -8,6 +8,7 @@ pub mod readme;
 mod redb;
 pub mod statements;
 mod stores;
+pub mod wrappers;
 
 pub use memory::Memory;
 pub use redb::Redb;
