@@ -42,6 +42,10 @@ struct Arguments {
     /// Where the files of durable stores go: the disk that is measured. Default: below the present directory.
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// Only gets 200,000 times from memory through so many wrappers (0 to 3) that do nothing, for a counter of
+    /// instructions: `valgrind --tool=callgrind target/release/kvdb-bench --count-gets 3`.
+    #[arg(long, value_name = "WRAPPERS", value_parser = clap::value_parser!(u8).range(..=3))]
+    count_gets: Option<u8>,
     /// Prints JSON instead of a table: every round's ratio, not only the quartiles.
     #[arg(long)]
     json: bool,
@@ -65,6 +69,9 @@ fn main() -> ExitCode {
 fn measure(arguments: &Arguments) -> Result<(), rows::Failure> {
     if cfg!(debug_assertions) {
         eprintln!("kvdb-bench: a debug build measures nothing; use `cargo run --release -p kvdb-bench`");
+    }
+    if let Some(wrappers) = arguments.count_gets {
+        return rows::count_gets(wrappers.into(), 200_000);
     }
     let chosen = rows::choose(&arguments.rows)?;
     let place = match &arguments.dir {

@@ -44,13 +44,17 @@ pub(crate) enum Target {
     ByDisk(f64, f64),
     /// At most this.
     AtMost(f64),
+    /// A latency at most this many nanoseconds above the other side's.
+    AddsAtMost(f64),
 }
 
 impl Target {
-    pub(crate) fn is_met(self, median: f64) -> bool {
+    /// Whether the median ratio, or the figures behind it, reach the target.
+    pub(crate) fn is_met(self, ratio: f64, ours: f64, raw: f64) -> bool {
         match self {
-            Self::AtLeast(least) | Self::ByDisk(least, _) => median >= least,
-            Self::AtMost(most) => median <= most,
+            Self::AtLeast(least) | Self::ByDisk(least, _) => ratio >= least,
+            Self::AtMost(most) => ratio <= most,
+            Self::AddsAtMost(most) => ours - raw <= most,
         }
     }
 }
@@ -61,6 +65,7 @@ impl fmt::Display for Target {
             Self::AtLeast(least) => write!(f, ">= {least}"),
             Self::ByDisk(quiet, slow) => write!(f, ">= {quiet} quiet disk, >= {slow} slow"),
             Self::AtMost(most) => write!(f, "<= {most}"),
+            Self::AddsAtMost(most) => write!(f, "<= {most} ns more"),
         }
     }
 }
@@ -161,17 +166,18 @@ pub(crate) fn run(
     let figures = |samples: &[Sample]| Quartiles::of(&samples.iter().map(|s| s.figure).collect::<Vec<_>>());
     let cpu = |samples: &[Sample]| Quartiles::of(&samples.iter().map(|s| s.cpu).collect::<Vec<_>>());
     let ratio = Quartiles::of(&ratios);
+    let (ours_figures, raw_figures) = (figures(&ours), figures(&raw));
     Ok(Measured {
         row,
         what: pair.what,
         against: pair.against,
         target: pair.target,
-        met: pair.target.is_met(ratio.median),
+        met: pair.target.is_met(ratio.median, ours_figures.median, raw_figures.median),
         latency,
         ratio,
         control: Quartiles::of(&controls),
-        ours: figures(&ours),
-        raw: figures(&raw),
+        ours: ours_figures,
+        raw: raw_figures,
         ours_cpu: cpu(&ours),
         raw_cpu: cpu(&raw),
         ratios,

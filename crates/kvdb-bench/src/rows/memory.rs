@@ -93,7 +93,7 @@ pub(super) fn put(_: &Path) -> Result<Vec<Pair>, Failure> {
 }
 
 /// Both sides, holding the same keys.
-fn open() -> Result<(Runtime, Handle, Locked), Failure> {
+pub(super) fn open() -> Result<(Runtime, Handle, Locked), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let inside = runtime.enter();
     let backend = Arc::new(MemoryBackend::new(&MemoryConfig::default()));
