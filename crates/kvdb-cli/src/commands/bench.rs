@@ -120,9 +120,9 @@ impl Bench {
     }
 
     fn text(&self, measured: &Measured) -> String {
-        let time = |quantile| format!("{:?}", Duration::from_nanos(measured.percentile(quantile)));
+        let time = |quantile| brief(measured.percentile(quantile));
         format!(
-            "{}: {} operations by {} clients in {:.2} s: {:.0} a second\np50 {}, p90 {}, p99 {}, p999 {}, max {}",
+            "{}: {} operations, {} at a time, in {:.2} s: {:.0} a second\np50 {}, p90 {}, p99 {}, p999 {}, max {}",
             self.name(),
             measured.ops(),
             self.clients,
@@ -145,4 +145,10 @@ impl Bench {
             Kind::Lock => "lock",
         }
     }
+}
+
+/// A time with the digits that mean something.
+fn brief(nanoseconds: u64) -> String {
+    let unit = if nanoseconds < 1_000_000 { 10 } else { 10_000 };
+    format!("{:?}", Duration::from_nanos(nanoseconds / unit * unit))
 }

@@ -21,7 +21,17 @@ fn every_kind_of_work_is_measured_and_nothing_is_left_behind() {
         assert_eq!(kvdb.ok(&["ls"]), "mine\t1\n", "{kind}");
     }
     let text = kvdb.ok(&["bench", "put", "--ops", "10", "--clients", "1"]);
-    assert!(text.starts_with("put: 10 operations by 1 clients") && text.contains("p999"), "{text}");
+    assert!(text.starts_with("put: 10 operations, 1 at a time, in ") && text.contains("p999"), "{text}");
+}
+
+#[test]
+fn the_times_of_one_client_add_up_to_the_time_it_took() {
+    let told = Kvdb::new().run(&["--json", "bench", "put", "--ops", "100", "--clients", "1"]).json();
+    let number = |name: &str| told[name].as_f64().unwrap();
+    let (ops, all) = (number("ops"), number("seconds") * 1e6);
+    // Half of the operations took the median or longer, none longer than the longest. A percentile has three digits.
+    assert!(number("p50_us") * ops / 2.0 <= all * 1.01, "{told}");
+    assert!(number("max_us") * ops >= all / 10.0, "{told}");
 }
 
 #[test]
