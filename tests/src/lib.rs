@@ -8,8 +8,10 @@ pub mod readme;
 mod redb;
 pub mod statements;
 mod stores;
+mod under;
 pub mod wrappers;
 
 pub use memory::Memory;
 pub use redb::Redb;
 pub use stores::{WITHOUT_USERS_AND_MEMBERS, stores};
+pub use under::wrapped;

@@ -1,9 +1,10 @@
 //! The conformance suite over every store, and the trials of the contract that need the facade.
-//! `KVDB_TEST_STORES=memory,redb` narrows the stores.
+//! `KVDB_TEST_STORES=memory,redb` narrows the stores, `KVDB_TEST_WRAPPERS=log,no-quorum` or `none` what the suite runs
+//! under once more.
 
 use std::process::ExitCode;
 
-use kvdb_tests::{facade, portworx, readme, statements, stores, wrappers};
+use kvdb_tests::{facade, portworx, readme, statements, stores, wrapped, wrappers};
 
 fn main() -> ExitCode {
     let stores = stores();
@@ -15,5 +16,6 @@ fn main() -> ExitCode {
     let all = names.iter().cloned().chain(portworx::names().map(str::to_owned)).collect();
     extra.push(statements::trial(names));
     extra.push(readme::trial(all));
-    kvdb_testsuite::main(stores, extra)
+    let wrapped = wrapped(&stores);
+    kvdb_testsuite::main([stores, wrapped].concat(), extra)
 }

@@ -111,7 +111,9 @@ impl Ctx {
     /// # Errors
     /// What the engine refuses: a domain that is no key, options that make no sense.
     pub fn handle(&self, backend: Arc<dyn Backend>, domain: &str, options: Options) -> Result<Handle> {
-        Handle::open(self.inner.store.name(), backend, domain, &options)
+        let kv = Handle::open(self.inner.store.name(), backend, domain, &options)?;
+        self.inner.store.wrap(&kv)?;
+        Ok(kv)
     }
 
     /// Opens the store itself, without an engine: one more client.

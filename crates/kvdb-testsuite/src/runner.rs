@@ -40,11 +40,11 @@ pub fn run(stores: Vec<Arc<dyn Store>>, extra: Vec<libtest_mimic::Trial>, mut ar
 
 fn on_store(store: &Arc<dyn Store>, trial: &'static Trial) -> libtest_mimic::Trial {
     let missing = trial.needs - store.capabilities();
-    let name = format!("{} [{}]", trial.name, store.name());
+    let name = format!("{} [{}]", trial.name, store.label());
     let on = Arc::clone(store);
     let thread = name.clone();
     let run = move || run_one(on, trial, &thread).map_err(|failure| Failed::from(failure.to_string()));
-    libtest_mimic::Trial::test(name, run).with_ignored_flag(!missing.is_empty())
+    libtest_mimic::Trial::test(name, run).with_ignored_flag(!missing.is_empty() || !store.runs(trial))
 }
 
 /// Runs one trial in a runtime of its own; whatever it spawned ends with it.

@@ -2,7 +2,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use kvdb_core::{Backend, Capabilities, Error, Limits, Options, Result};
+use kvdb_core::{Backend, Capabilities, Error, Handle, Limits, Options, Result};
+
+use crate::Trial;
 
 /// A store under test: what the author of a backend implements to run the suite.
 #[async_trait]
@@ -23,6 +25,24 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// and nothing else takes any (contract 2.1: memory and redb). Then each [`Place`] is a store of its own.
     fn counts_exactly(&self) -> bool {
         false
+    }
+
+    /// What the names of its trials end with: the backend's name, unless it is tested in several ways.
+    fn label(&self) -> String {
+        self.name().to_owned()
+    }
+
+    /// Puts around a handle that a trial has opened what this store is tested under, such as a wrapper.
+    ///
+    /// # Errors
+    /// What fails the trial.
+    fn wrap(&self, _kv: &Handle) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether this trial is run; one that is not shows as ignored.
+    fn runs(&self, _trial: &Trial) -> bool {
+        true
     }
 
     /// A fresh place for one trial: an empty store, or a shared one in which nobody else uses the trial's domain.

@@ -49,7 +49,7 @@ pub(super) async fn under_writers(ctx: Ctx) -> Proof {
         }
         revisions.insert(snapshot.revision());
     }
-    ensure!(revisions.len() > 3, "all snapshots show the same: this proves nothing");
+    ensure!(revisions.len() > 2, "the snapshots show the same: this proves nothing");
     Ok(())
 }
 

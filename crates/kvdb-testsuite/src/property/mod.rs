@@ -51,7 +51,7 @@ async fn random_programs(ctx: Ctx) -> Proof {
             Err((at, Stop::Wrong(why))) => {
                 eprintln!(
                     "property [{}]: KVDB_SEED={seed}: step {at}: {why}; looking for a shorter program",
-                    ctx.store().name()
+                    ctx.store().label()
                 );
                 let (short, why) = shrink(&ctx, program[..=at.min(program.len() - 1)].to_vec(), why).await?;
                 let listing: String = short.iter().map(|step| format!("\n  {step:?}")).collect();
@@ -68,7 +68,7 @@ fn report(ctx: &Ctx, seed: u64, programs: usize, sum: &Shares) -> Proof {
     eprintln!(
         "property [{}]: KVDB_SEED={seed}: {programs} programs, {} steps, Conflict {conflict:.1} %, \
          NotFound {not_found:.1} %, expiry {expired:.1} %",
-        ctx.store().name(),
+        ctx.store().label(),
         sum.steps
     );
     ensure!(sum.conflict * 100 >= sum.steps * 5, "only {conflict:.1} % of the steps were conflicts");
