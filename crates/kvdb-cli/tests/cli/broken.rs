@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use futures_util::StreamExt;
 use kvdb::{
-    AdminReply, AdminRequest, Backend, Batch, Capabilities, Changes, Error, Feed, Fetched, Guard, Key, KeyRange,
-    LeaseId, LeaseInfo, Limits, NativeReply, NativeTxn, Outcome, Page, Pin, Read, Result, Revision, Scan, WatchSpec,
+    AdminReply, AdminRequest, AtOnce, Backend, Batch, Capabilities, Changes, Error, Feed, Fetched, Guard, Key,
+    KeyRange, LeaseId, LeaseInfo, Limits, NativeReply, NativeTxn, Outcome, Page, Pin, Read, Result, Revision, Scan,
+    WatchSpec,
 };
 
 /// The promise that a store breaks.
@@ -131,6 +132,11 @@ impl<B: Backend> Backend for Broken<B> {
 
     fn pin(&self) -> Option<Pin> {
         self.inner.pin()
+    }
+
+    fn at_once(&self) -> Option<&dyn AtOnce> {
+        // Every call comes to the methods above, where the fault is.
+        None
     }
 
     async fn admin(&self, request: &AdminRequest) -> Result<AdminReply> {
