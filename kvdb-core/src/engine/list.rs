@@ -163,8 +163,8 @@ impl Shared {
             listed.names = page.names.iter().filter_map(|key| self.domain.relative(key)).map(str::to_owned).collect();
             listed.count = listed.names.len() as u64;
         } else {
-            listed.pairs =
-                page.entries.into_iter().filter_map(|entry| self.pair(entry, KvAction::Get, revision)).collect();
+            listed.pairs.reserve_exact(page.entries.len());
+            listed.pairs.extend(page.entries.into_iter().filter_map(|entry| self.pair(entry, KvAction::Get, revision)));
             listed.count = listed.pairs.len() as u64;
         }
         listed

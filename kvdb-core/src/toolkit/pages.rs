@@ -15,6 +15,9 @@ use crate::{Key, KeyRange, Page, Result, Revision, Scan};
 /// Rows between two moments at which others get the lock and the executor its turn.
 const ROWS: usize = 256;
 
+/// Rows that a look has room for at first: most lists are short.
+const FIRST_ROWS: usize = 32;
+
 /// Lists a range in pages that all show one revision, which they hold in history while the stream lives, for at most
 /// [`Store::list_life`].
 ///
@@ -93,6 +96,7 @@ impl<S: Store> Listing<S> {
             page.revision = look.revision;
             self.rest = look.rest;
             self.left -= look.found.len();
+            page.entries.reserve(if self.scan.keys_only { 0 } else { look.found.len() });
             for found in look.found {
                 size += found.key.len() + found.value.size();
                 if self.scan.keys_only {
@@ -133,7 +137,7 @@ impl<S: Store> Listing<S> {
                 mvcc.check_readable(revision)?;
             }
             let rows = ROWS.min(self.left);
-            let mut found = VecDeque::new();
+            let mut found = VecDeque::with_capacity(rows.min(FIRST_ROWS));
             let mut size = 0;
             let stopped = mvcc.scan(range, revision, self.scan.reverse, |key, version| {
                 if found.len() >= rows || (size >= bytes && !found.is_empty()) {
