@@ -12,6 +12,7 @@ mod kill;
 mod model;
 mod note;
 mod power;
+mod transfers;
 mod work;
 
 use std::process::ExitCode;
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() -> ExitCode {
-    if let Some(child) = kill::child() {
+    if let Some(child) = kill::child().or_else(transfers::child) {
         return child;
     }
     let seed = seed();
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     };
     let trials = vec![
         trial("F1 kill -9 loses no acknowledged write and halves none [redb]", kill::rounds),
+        trial("F1 kill -9 breaks no transaction in two and lets no two overlook each other [redb]", transfers::rounds),
         trial("F2 power loss at 512 B sectors loses no acknowledged write [redb]", |seed| power::rounds(seed, 512)),
         trial("F2 power loss at 4 KiB sectors loses no acknowledged write [redb]", |seed| power::rounds(seed, 4096)),
         trial("F3 a failed write or fsync poisons the store and never acknowledges [redb]", faults::rounds),
