@@ -126,7 +126,7 @@ impl Shared {
         match options.start {
             WatchStart::Now => reader.start_now(fresh, &mut deadline).await?,
             WatchStart::After(revision) => reader.start_after(revision, &mut deadline).await?,
-            WatchStart::Current => reader.list(Closing::Synced),
+            WatchStart::Current => reader.list(Closing::Synced).await?,
             WatchStart::Snapshot(snapshot) => reader.start_from(&snapshot, &mut deadline).await?,
         }
         let revision = reader.delivered;
@@ -173,8 +173,7 @@ impl Reader {
             Err(error) if matches!(error.kind(), ErrorKind::Compacted { .. }) && self.on_gap == OnGap::Resync => {
                 self.delivered = self.subscription.position;
                 self.known = Some(Known::new(self.previous));
-                self.list(Closing::Resynced);
-                Ok(())
+                self.list(Closing::Resynced).await
             }
             Err(error) => Err(error),
         }
@@ -210,10 +209,15 @@ impl Reader {
         deadline.read(|| self.shared.backend.watch(&spec)).await
     }
 
-    /// Delivers the present state before anything else.
-    fn list(&mut self, closing: Closing) {
-        let pages = self.shared.raw_pages(&self.range, &Scan::default(), Deadline::new(self.shared.timeout));
+    /// Delivers the present state before anything else. Its first page is read now: what is written after the call has
+    /// returned is a change and not a part of the state.
+    async fn list(&mut self, closing: Closing) -> Result<()> {
+        let mut pages = self.shared.raw_pages(&self.range, &Scan::default(), Deadline::new(self.shared.timeout));
+        if let Some(page) = pages.next().await.transpose()? {
+            self.tell_page(page);
+        }
         self.listing = Some((pages, closing));
+        Ok(())
     }
 
     /// Learns the state at the start without delivering it.

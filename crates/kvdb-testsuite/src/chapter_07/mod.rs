@@ -23,6 +23,7 @@ crate::trials! {
     "7.3 a store's feed after a revision is exclusive and says when history is told", needs(WATCH_RESUME) => start::after_of_the_store;
     "7.3 after a revision under concurrent writers has no gap and no double", needs(WATCH_RESUME|ORDERED_UPDATES) => start::after_under_writers;
     "7.3 current tells the present state, Synced, then every change without a gap" => start::current;
+    "7.3 current is the state as of the call, whenever it is read", needs(ORDERED_UPDATES) => start::current_as_of_the_call;
     "7.3 current under concurrent writers has no gap and no double", needs(ORDERED_UPDATES) => start::current_under_writers;
     "7.4 a key that does not exist yet can be watched" => events::not_there_yet;
     "7.5 concurrent writers: every write is one event, in order, once", needs(ORDERED_UPDATES) => ordered::concurrent;

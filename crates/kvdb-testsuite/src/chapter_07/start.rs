@@ -143,6 +143,31 @@ pub(super) async fn current(ctx: Ctx) -> Proof {
     Ok(())
 }
 
+pub(super) async fn current_as_of_the_call(ctx: Ctx) -> Proof {
+    let kv = ctx.open().await?;
+    kv.put("d/old", "1").await?;
+    let mut watch = kv.watch_tree("d").current().await?;
+    // Nobody has read the watch yet: what comes and goes now must be told as changes.
+    let made = kv.put("d/new", "2").await?;
+    let gone = kv.delete("d/new").await?;
+    let mut told = Vec::new();
+    for _ in 0..4 {
+        told.push(match next_event(&mut watch).await? {
+            Event::Put(pair) => (pair.key, pair.modified_index),
+            Event::Delete(pair) => (format!("-{}", pair.key), pair.modified_index),
+            Event::Synced(revision) => {
+                ensure!(revision < made.modified_index, "synced at {revision}, after the call had returned");
+                ("synced".to_owned(), made.modified_index)
+            }
+            event => crate::fail!("{event:?} is neither state nor change"),
+        });
+    }
+    let names: Vec<&str> = told.iter().map(|(name, _)| name.as_str()).collect();
+    ensure_eq!(names, ["d/old", "synced", "d/new", "-d/new"]);
+    ensure_eq!(told[3].1, gone.modified_index);
+    Ok(())
+}
+
 pub(super) async fn current_under_writers(ctx: Ctx) -> Proof {
     let kv = ctx.open().await?;
     let writers = Writers::start(&kv, 6, 60);
