@@ -1,5 +1,5 @@
 use kvdb_core::prelude::*;
-use kvdb_core::recipes::{Replay, UpdatesCollector};
+use kvdb_core::recipes::{Replay, ReplayCallback, UpdatesCollector};
 use kvdb_core::{Error, Options};
 
 use crate::help::{eventually, expect_error, expect_kind};
@@ -13,13 +13,18 @@ fn told(pair: &KvPair) -> Told {
     (pair.key.clone(), pair.action, pair.modified_index)
 }
 
+/// A callback that keeps what it gets.
+fn kept(all: &mut Vec<Told>) -> ReplayCallback<'_> {
+    Box::new(|pair| {
+        all.push(told(pair));
+        Ok(())
+    })
+}
+
 /// Replays everything below a prefix above a revision.
 fn replay(collector: &UpdatesCollector, prefix: &str, after: Revision) -> kvdb_core::Result<(Vec<Told>, Revision)> {
     let mut all = Vec::new();
-    let callback = Box::new(|pair: &KvPair| {
-        all.push(told(pair));
-        Ok(())
-    });
+    let callback = kept(&mut all);
     let reached = collector.replay(&mut [Replay { prefix: prefix.to_owned(), after, callback }])?;
     Ok((all, reached))
 }
@@ -79,8 +84,8 @@ pub(super) async fn filters(ctx: Ctx) -> Proof {
     // Several at once get each their own, update by update.
     let (mut one, mut two) = (Vec::new(), Vec::new());
     let mut replays = [
-        Replay { prefix: "a".into(), after: Revision::ZERO, callback: Box::new(|pair| Ok(one.push(told(pair)))) },
-        Replay { prefix: "b".into(), after: middle, callback: Box::new(|pair| Ok(two.push(told(pair)))) },
+        Replay { prefix: "a".into(), after: Revision::ZERO, callback: kept(&mut one) },
+        Replay { prefix: "b".into(), after: middle, callback: kept(&mut two) },
     ];
     let reached = collector.replay(&mut replays)?;
     drop(replays);

@@ -42,6 +42,7 @@ async fn random_programs(ctx: Ctx) -> Proof {
                 sum.conflict += shares.conflict;
                 sum.not_found += shares.not_found;
                 sum.expired += shares.expired;
+                sum.transactions += shares.transactions;
                 programs += 1;
             }
             Err((_, Stop::TooSlow)) => {
@@ -65,14 +66,16 @@ async fn random_programs(ctx: Ctx) -> Proof {
 fn report(ctx: &Ctx, seed: u64, programs: usize, sum: &Shares) -> Proof {
     let share = |count: usize| count as f64 * 100.0 / sum.steps.max(1) as f64;
     let (conflict, not_found, expired) = (share(sum.conflict), share(sum.not_found), share(sum.expired));
+    let transactions = share(sum.transactions);
     eprintln!(
         "property [{}]: KVDB_SEED={seed}: {programs} programs, {} steps, Conflict {conflict:.1} %, \
-         NotFound {not_found:.1} %, expiry {expired:.1} %",
+         NotFound {not_found:.1} %, expiry {expired:.1} %, transactions {transactions:.1} %",
         ctx.store().label(),
         sum.steps
     );
     ensure!(sum.conflict * 100 >= sum.steps * 5, "only {conflict:.1} % of the steps were conflicts");
     ensure!(sum.not_found * 100 >= sum.steps * 5, "only {not_found:.1} % of the steps found nothing");
+    ensure!(transactions >= 10.0, "only {transactions:.1} % of the steps were transactions");
     let expires = ctx.has(Capabilities::TTL | Capabilities::LEASES);
     ensure!(sum.expired * 100 >= sum.steps || !expires, "only {expired:.1} % of the steps were expiries");
     Ok(())

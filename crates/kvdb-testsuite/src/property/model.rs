@@ -108,6 +108,11 @@ impl Model {
         }
     }
 
+    /// What a key was last, also when it is gone.
+    pub(super) fn last(&self, key: &str) -> Option<&Known> {
+        self.last.get(key)
+    }
+
     /// The refusals that the contract allows for these conditions; empty if they all hold.
     pub(super) fn refusals(&self, key: &str, asked: &Asked) -> Vec<ErrorKind> {
         let Some(known) = self.keys.get(key) else {

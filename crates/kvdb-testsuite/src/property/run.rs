@@ -1,6 +1,8 @@
 //! Runs a program on a store and on the model, step by step, and compares every answer and every event.
 
-use kvdb_core::{Capabilities, Error, ErrorKind, Event, Handle, KvAction, KvPair, Kvdb, KvdbExt, Lease, Target, Watch};
+use kvdb_core::{
+    Capabilities, Error, ErrorKind, Event, Handle, KvAction, KvPair, Kvdb, KvdbExt, Lease, Snapshot, Target, Watch,
+};
 
 use super::model::{Asked, Happened, Known, Model, bytes_of};
 use super::step::{KEYS, SLOTS, Step};
@@ -8,6 +10,8 @@ use crate::help::next_event;
 
 mod leases;
 mod reads;
+mod snapshots;
+mod transactions;
 
 /// How the steps of the programs ended.
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,6 +20,7 @@ pub(super) struct Shares {
     pub(super) conflict: usize,
     pub(super) not_found: usize,
     pub(super) expired: usize,
+    pub(super) transactions: usize,
 }
 
 /// Why a program stopped.
@@ -81,6 +86,8 @@ pub(super) struct Run<'a> {
     /// Every lease there ever was; the model names them by index.
     leases: Vec<Lease>,
     slots: [Option<usize>; SLOTS],
+    /// Snapshots with their prefix.
+    snapshots: [Option<(Snapshot, &'static str)>; SLOTS],
     pub(super) shares: Shares,
 }
 
@@ -98,6 +105,7 @@ impl<'a> Run<'a> {
             live,
             leases: Vec::new(),
             slots: [None; SLOTS],
+            snapshots: Default::default(),
             shares: Shares::default(),
         })
     }
@@ -145,6 +153,10 @@ impl<'a> Run<'a> {
             | Step::Expire { .. }
             | Step::ExpireLease { .. }
             | Step::Overwrite { .. } => self.lease(step).await,
+            Step::Txn { .. } | Step::Tx { .. } => self.transaction(step).await,
+            Step::Snapshot { .. } | Step::ReadSnapshot { .. } | Step::WatchSnapshot { .. } | Step::Dump => {
+                self.snapshot(step).await
+            }
         }
     }
 
@@ -153,6 +165,9 @@ impl<'a> Run<'a> {
         self.outlive_old_deadlines().await?;
         self.read(Step::List { prefix: "", limit: None, reverse: false }).await?;
         self.present_state().await?;
+        for slot in 0..SLOTS {
+            self.snapshot(Step::ReadSnapshot { slot }).await?;
+        }
         if self.can.contains(Capabilities::WATCH_RESUME) {
             self.replay(self.base).await?;
         }

@@ -1,7 +1,7 @@
 //! The programs: steps that name what they want relative to the model's state, so that a program stays meaningful when
 //! steps are taken out of it.
 
-use kvdb_core::Capabilities;
+use kvdb_core::{Capabilities, Comparison};
 
 /// A small generator of our own (SplitMix64), so that a seed means the same program everywhere.
 #[derive(Clone, Debug)]
@@ -63,6 +63,33 @@ pub(super) enum Over {
     Recreated,
 }
 
+/// What a transaction compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    Exists,
+    Value,
+    Created,
+    Modified,
+    Version,
+}
+
+/// One compare of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Test {
+    pub(super) key: &'static str,
+    pub(super) what: What,
+    pub(super) comparison: Comparison,
+    pub(super) aim: Aim,
+}
+
+/// One operation of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Do {
+    Put(&'static str, u16),
+    Delete(&'static str),
+    Get(&'static str),
+}
+
 /// One step. `back` counts revisions back from the present one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
@@ -87,6 +114,12 @@ pub(super) enum Step {
     ExpireLease { keys: [&'static str; 2], value: u16 },
     Overwrite { key: &'static str, value: u16, over: Over },
     Replay { back: u64 },
+    Txn { tests: [Test; 2], count: usize, then: [Do; 3], otherwise: [Do; 2] },
+    Tx { reads: [&'static str; 2], writes: [Do; 2], meddle: Option<(&'static str, u16)> },
+    Snapshot { slot: usize, prefix: &'static str },
+    ReadSnapshot { slot: usize },
+    WatchSnapshot { slot: usize },
+    Dump,
 }
 
 /// The number of lease slots.
@@ -131,8 +164,50 @@ fn needs(step: &Step) -> Capabilities {
         Step::LeaseInfo { .. } => Capabilities::LEASE_INFO,
         Step::Expire { .. } | Step::Overwrite { .. } => Capabilities::TTL | Capabilities::LEASES,
         Step::Replay { .. } => Capabilities::WATCH_RESUME,
+        Step::Txn { tests, .. } if tests.iter().any(|test| test.what == What::Version) => Capabilities::KEY_VERSION,
+        Step::Snapshot { .. } => Capabilities::ATOMIC_LIST,
+        Step::WatchSnapshot { .. } => Capabilities::ATOMIC_LIST | Capabilities::WATCH_RESUME,
         _ => Capabilities::empty(),
     }
+}
+
+fn test(rng: &mut Rng) -> Test {
+    let whats = [What::Exists, What::Value, What::Value, What::Created, What::Modified, What::Version];
+    let comparisons =
+        [Comparison::Equal, Comparison::Equal, Comparison::NotEqual, Comparison::Less, Comparison::Greater];
+    Test {
+        key: rng.pick(&KEYS, "a"),
+        what: rng.pick(&whats, What::Value),
+        comparison: rng.pick(&comparisons, Comparison::Equal),
+        // Mostly right, so that both branches run.
+        aim: if rng.below(3) == 0 { Aim::Wrong } else { Aim::Right },
+    }
+}
+
+fn operation(rng: &mut Rng) -> Do {
+    let key = rng.pick(&KEYS, "a");
+    match rng.below(6) {
+        0..3 => Do::Put(key, u16::try_from(rng.below(6)).unwrap_or_default()),
+        3 | 4 => Do::Delete(key),
+        _ => Do::Get(key),
+    }
+}
+
+fn transaction(rng: &mut Rng) -> Step {
+    if rng.below(3) > 0 {
+        let tests = [test(rng), test(rng)];
+        let count = rng.below(3);
+        let then = [operation(rng), operation(rng), operation(rng)];
+        return Step::Txn { tests, count, then, otherwise: [operation(rng), operation(rng)] };
+    }
+    let reads = [rng.pick(&KEYS, "a"), rng.pick(&KEYS, "z")];
+    // A conflict in about every fourth.
+    let meddled = match rng.below(4) {
+        0 => Some(reads[0]),
+        1 => Some(rng.pick(&KEYS, "a")),
+        _ => None,
+    };
+    Step::Tx { reads, writes: [operation(rng), operation(rng)], meddle: meddled.map(|key| (key, 3)) }
 }
 
 fn step(rng: &mut Rng) -> Step {
@@ -142,7 +217,7 @@ fn step(rng: &mut Rng) -> Step {
     let value = u16::try_from(rng.below(6)).unwrap_or_default();
     let slot = rng.below(SLOTS);
     let back = rng.below(12) as u64;
-    match rng.below(100) {
+    match rng.below(124) {
         0..15 => Step::Put { key, value, previous: rng.below(2) == 0 },
         15..40 => Step::Set { key, value, when: when(rng) },
         40..44 => Step::Delete { key },
@@ -173,6 +248,11 @@ fn step(rng: &mut Rng) -> Step {
             };
             Step::Overwrite { key, value, over }
         }
-        _ => Step::Replay { back: back * 4 },
+        98..100 => Step::Replay { back: back * 4 },
+        100..117 => transaction(rng),
+        117..119 => Step::Snapshot { slot, prefix },
+        119..121 => Step::ReadSnapshot { slot },
+        121..123 => Step::WatchSnapshot { slot },
+        _ => Step::Dump,
     }
 }

@@ -76,7 +76,7 @@ impl Run<'_> {
         self.model.revision - states
     }
 
-    fn got(&self, pair: Option<KvPair>, key: &str, known: Option<Known>) -> Check {
+    pub(super) fn got(&self, pair: Option<KvPair>, key: &str, known: Option<Known>) -> Check {
         match (pair, known) {
             (None, None) => Ok(()),
             (Some(pair), Some(known)) => {
@@ -87,7 +87,7 @@ impl Run<'_> {
         }
     }
 
-    fn listed(&self, pairs: &[KvPair], expected: &[(String, Known)]) -> Check {
+    pub(super) fn listed(&self, pairs: &[KvPair], expected: &[(String, Known)]) -> Check {
         let names: Vec<_> = pairs.iter().map(|pair| pair.key.as_str()).collect();
         let expected_names: Vec<_> = expected.iter().map(|(key, _)| key.as_str()).collect();
         same!(names, expected_names, "listed keys");
