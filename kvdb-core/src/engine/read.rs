@@ -58,18 +58,7 @@ impl Shared {
     /// The pair of an entry; `None` for what users do not see.
     pub(super) fn pair(&self, entry: Entry, action: KvAction, index: Revision) -> Option<KvPair> {
         let key = self.domain.relative(&entry.key)?.to_owned();
-        Some(KvPair {
-            key,
-            value: entry.value,
-            action,
-            ttl: entry.ttl,
-            lease: entry.lease,
-            created_index: entry.created,
-            modified_index: entry.modified,
-            version: entry.version,
-            kvdb_index: index,
-            previous: None,
-        })
+        Some(pair(entry, key, action, index))
     }
 
     /// The pair of a deletion: the old pair with the deletion's revision.
@@ -108,4 +97,20 @@ impl Shared {
 /// Create or Set, by what the write left.
 pub(super) fn action_of(entry: &Entry) -> KvAction {
     if entry.created == entry.modified { KvAction::Create } else { KvAction::Set }
+}
+
+/// The pair of an entry whose name is known.
+pub(super) fn pair(entry: Entry, key: String, action: KvAction, index: Revision) -> KvPair {
+    KvPair {
+        key,
+        value: entry.value,
+        action,
+        ttl: entry.ttl,
+        lease: entry.lease,
+        created_index: entry.created,
+        modified_index: entry.modified,
+        version: entry.version,
+        kvdb_index: index,
+        previous: None,
+    }
 }
