@@ -75,7 +75,7 @@ fn report(ctx: &Ctx, seed: u64, programs: usize, sum: &Shares) -> Proof {
     );
     ensure!(sum.conflict * 100 >= sum.steps * 5, "only {conflict:.1} % of the steps were conflicts");
     ensure!(sum.not_found * 100 >= sum.steps * 5, "only {not_found:.1} % of the steps found nothing");
-    ensure!(transactions >= 10.0, "only {transactions:.1} % of the steps were transactions");
+    ensure!(sum.transactions * 10 >= sum.steps, "only {transactions:.1} % of the steps were transactions");
     let expires = ctx.has(Capabilities::TTL | Capabilities::LEASES);
     ensure!(sum.expired * 100 >= sum.steps || !expires, "only {expired:.1} % of the steps were expiries");
     Ok(())
