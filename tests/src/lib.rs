@@ -1,6 +1,7 @@
 //! The stores under test, and what the tests of all stores share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod dumps;
 pub mod facade;
 mod memory;
 pub mod portworx;

@@ -37,7 +37,7 @@ async fn calls(kv: Handle, task: usize, shared: Arc<Shared>) -> Proof<usize> {
         let before = shared.epoch.load(Ordering::SeqCst);
         let (put, read) = (kv.put_val(&key, &n).await, kv.get_val::<u64>(&key).await);
         made += 2;
-        let quiet = before % 2 == 0 && shared.epoch.load(Ordering::SeqCst) == before;
+        let quiet = before.is_multiple_of(2) && shared.epoch.load(Ordering::SeqCst) == before;
         for (call, error) in [("put", put.as_ref().err()), ("get", read.as_ref().err())] {
             match error {
                 None => shared.answered.fetch_add(1, Ordering::SeqCst),
