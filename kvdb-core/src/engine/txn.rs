@@ -126,6 +126,7 @@ impl Shared {
         for op in branch {
             let name = op.key().to_owned();
             let key = self.domain.key(&name).map_err(|error| error.with_key(&name))?;
+            self.check_key_size(&key).map_err(|error| error.with_key(&name))?;
             bytes += key.len();
             if !matches!(op, TxnOp::Get { .. }) && !written.insert(key.clone()) {
                 return Err(Error::invalid("a transaction's branch writes a key only once").with_key(name));
