@@ -5,7 +5,8 @@ use std::ops::Bound;
 use std::time::Duration;
 
 use kvdb_core::{
-    AdminRequest, CallOptions, ErrorKind, Handle, KvFlags, Kvdb, KvdbExt, LeaseId, PermissionType, Result, Secret,
+    AdminRequest, CallOptions, ErrorKind, Handle, KvFlags, KvPair, Kvdb, KvdbExt, LeaseId, PermissionType, Result,
+    Secret, delete, get, put, value, version,
 };
 
 use crate::{Ctx, Proof, ensure, ensure_eq, fail, trials};
@@ -36,7 +37,14 @@ pub const CALLS: &[&str] = &[
     "delete",
     "compare_and_delete",
     "delete_tree",
+    "txn",
+    "txn version",
+    "tx",
+    "snapshot",
+    "serialize",
+    "import",
     "watch",
+    "watch from",
     "watch after",
     "watch current",
     "lock",
@@ -127,6 +135,18 @@ async fn made(kv: &Handle, name: &str) -> Result<()> {
             drop(kv.compare_and_delete(&pair, KvFlags::empty()).await?);
         }
         "delete_tree" => drop(kv.delete_tree("").await?),
+        "txn" => drop(kv.txn().when(value(name).eq("1")).then(put(name, "2")).otherwise(get(name)).await?),
+        "txn version" => drop(kv.txn().when(version(name).eq(1u64)).then(delete(name)).await?),
+        "tx" => {
+            let tx = kv.tx();
+            tx.get(name).await?;
+            tx.put("written", "2")?;
+            tx.commit().await?;
+        }
+        "snapshot" => drop(kv.snapshot(&["a", "b"]).await?.list("").await?),
+        "serialize" => drop(kv.serialize().await?),
+        "import" => drop(kv.import(&[KvPair::new(name, "2")]).await?),
+        "watch from" => drop(kv.watch_tree("").from(&kv.snapshot(&[]).await?).await?),
         "watch" => drop(kv.watch_tree("").await?),
         "watch after" => {
             let after = kv.put(name, "2").await?.modified_index;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use kvdb_core::{Bytes, Handle, KvFlags, KvPair, KvdbExt, Result};
+use kvdb_core::recipes::UpdatesCollector;
+use kvdb_core::{Bytes, Handle, KvFlags, KvPair, KvdbExt, Result, delete, get, put};
 
 /// The verbs that take a key.
 pub(crate) const KEY_VERBS: &[&str] = &[
@@ -17,11 +18,29 @@ pub(crate) const KEY_VERBS: &[&str] = &[
     "test_and_set",
     "delete",
     "watch_key",
+    "txn put",
+    "txn delete",
+    "txn get",
+    "txn compare",
+    "tx get",
+    "tx put",
+    "import",
 ];
 
 /// The verbs that take a prefix.
-pub(crate) const PREFIX_VERBS: &[&str] =
-    &["list", "enumerate", "names", "pages", "count", "keys", "delete_tree", "watch_tree", "watch_tree current"];
+pub(crate) const PREFIX_VERBS: &[&str] = &[
+    "list",
+    "enumerate",
+    "names",
+    "pages",
+    "count",
+    "keys",
+    "delete_tree",
+    "watch_tree",
+    "watch_tree current",
+    "snapshot",
+    "collector",
+];
 
 /// The verbs that take the name of a lock.
 pub(crate) const LOCK_VERBS: &[&str] = &["lock", "try_lock", "lock_holder"];
@@ -42,6 +61,17 @@ pub(crate) async fn with_key(kv: &Handle, verb: &str, key: &str, value: Bytes) -
         "test_and_set" => drop(kv.test_and_set(key, value.clone(), value).await?),
         "delete" => drop(kv.delete(key).await?),
         "watch_key" => drop(kv.watch_key(key).await?),
+        "txn put" => drop(kv.txn().then(put(key, value)).await?),
+        "txn delete" => drop(kv.txn().then(delete(key)).await?),
+        "txn get" => drop(kv.txn().otherwise(get(key)).await?),
+        "txn compare" => drop(kv.txn().when(kvdb_core::value(key).ne(value)).await?),
+        "tx get" => drop(kv.tx().get(key).await?),
+        "tx put" => {
+            let tx = kv.tx();
+            tx.put(key, value)?;
+            tx.commit().await?;
+        }
+        "import" => drop(kv.import(&[KvPair::new(key, value)]).await?),
         other => unreachable!("{other} takes no key"),
     }
     Ok(())
@@ -59,6 +89,8 @@ pub(crate) async fn with_prefix(kv: &Handle, verb: &str, prefix: &str) -> Result
         "delete_tree" => drop(kv.delete_tree(prefix).await?),
         "watch_tree" => drop(kv.watch_tree(prefix).await?),
         "watch_tree current" => drop(kv.watch_tree(prefix).current().await?),
+        "snapshot" => drop(kv.snapshot(&[prefix]).await?.list("").await?),
+        "collector" => drop(UpdatesCollector::new(kv, prefix, None).await?),
         other => unreachable!("{other} takes no prefix"),
     }
     Ok(())

@@ -98,7 +98,8 @@ pub(super) async fn too_large_a_value(ctx: Ctx) -> Proof {
     let calls = recorder.calls();
     let kv = ctx.open_over(Options::new(), |_| recorder).await?;
     let value = Bytes::from(vec![b'x'; limit + 1]);
-    for verb in ["put", "create", "update", "put_val", "compare_and_set", "test_and_set"] {
+    for verb in ["put", "create", "update", "put_val", "compare_and_set", "test_and_set", "txn put", "tx put", "import"]
+    {
         let error = expect_kind(with_key(&kv, verb, "k", value.clone()).await, &ErrorKind::TooLarge { limit })
             .map_err(|failure| Failure::new(format_args!("{verb}: {failure}")))?;
         ensure!(error.to_string().contains(&limit.to_string()), "the limit is not named: {error}");

@@ -44,6 +44,12 @@ pub(super) async fn every_call(ctx: Ctx) -> Proof {
     // Reads the value first, and stalls there: surely nothing was sent.
     timed!("put if_value", Safe, kv.put("k", "1").if_value("0").timeout(SHORT));
     timed!("delete", Ambiguous, kv.delete("k").timeout(SHORT));
+    if ctx.has(Capabilities::NATIVE_TXN) {
+        timed!("txn", Ambiguous, kv.txn().when(kvdb_core::present("k")).then(kvdb_core::put("k", "1")).timeout(SHORT));
+    } else {
+        timed!("txn", Safe, kv.txn().when(kvdb_core::present("k")).then(kvdb_core::put("k", "1")).timeout(SHORT));
+    }
+    timed!("blind txn", Ambiguous, kv.txn().then(kvdb_core::put("k", "1")).timeout(SHORT));
     if ctx.has(Capabilities::DELETE_RANGE) {
         timed!("delete_tree", Safe, kv.delete_tree("").timeout(SHORT));
     }
