@@ -28,6 +28,11 @@ impl Deadline {
         Self { limit, at: None, pause: FIRST_PAUSE }
     }
 
+    /// Counted from this moment, for what does more between its calls than wait for them.
+    pub(crate) fn from_now(limit: Duration) -> Self {
+        Self { at: Some(later(limit)), ..Self::new(limit) }
+    }
+
     /// The same amount of time, not yet begun: for the next page or round trip.
     pub(crate) const fn renewed(&self) -> Self {
         Self::new(self.limit)

@@ -31,6 +31,8 @@ struct State {
     reads: BTreeMap<String, Option<KvPair>>,
     writes: BTreeMap<String, Write>,
     ended: bool,
+    /// Its commit met another writer.
+    conflicted: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -178,7 +180,9 @@ impl<'a, K: Kvdb + ?Sized> Tx<'a, K> {
             state.ended = true;
             self.build(&state)
         };
-        self.check(txn).await
+        let committed = self.check(txn).await;
+        self.lock().conflicted = committed.as_ref().is_err_and(|error| *error.kind() == ErrorKind::Modified);
+        committed
     }
 
     /// Ends the transaction; nothing is written.
@@ -240,7 +244,7 @@ where
     F: Fn(Tx<'a, K>) -> R + Send + Sync,
     R: Future<Output = Result<T>> + Send,
 {
-    let mut deadline = Deadline::new(time);
+    let mut deadline = Deadline::from_now(time);
     loop {
         let tx = Tx::new(kv);
         let outcome = closure(tx.clone()).await;
@@ -258,6 +262,10 @@ where
             Err(error) => match tx.prepare().await {
                 Err(stale) if *stale.kind() == ErrorKind::Modified => stale,
                 _ => return Err(error),
+            // It committed by itself, and has passed on what came of it.
+            Err(error) if tx.lock().conflicted => {
+                Error::new(ErrorKind::Modified, "the transaction's own commit met another writer").with_source(error)
+            }
             },
         };
         if *conflict.kind() != ErrorKind::Modified {

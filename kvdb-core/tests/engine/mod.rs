@@ -3,4 +3,5 @@ mod deadlines;
 mod fatal;
 mod handle;
 mod pairs;
+mod transact;
 mod watches;
