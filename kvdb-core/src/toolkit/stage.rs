@@ -72,12 +72,6 @@ pub(super) struct Prior {
     meta: Option<Meta>,
 }
 
-impl Prior {
-    pub(super) fn meta_lease(&self) -> Option<LeaseNumber> {
-        self.meta.and_then(|meta| meta.lease)
-    }
-}
-
 impl<'a, V: Payload> Stage<'a, V> {
     /// A stage over the index as it is; `now` is the monotonic time and only looked at for leases.
     #[must_use]

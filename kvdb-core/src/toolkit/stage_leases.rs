@@ -82,9 +82,10 @@ impl<V: Payload> Stage<'_, V> {
     fn end(&mut self, id: LeaseNumber, expired: bool) {
         self.overlay_rows();
         let stored = self.index.leases.keys(id);
-        let staged = self.overlay.keys();
+        // By the rows and not by a look-up of each key: many leases may end together.
+        let staged = self.rows.iter().filter(|row| row.value.is_some() && row.meta.lease == Some(id));
         let mut keys: Vec<Key> = stored.cloned().collect();
-        keys.extend(staged.filter(|key| self.prior(key).meta_lease() == Some(id)).cloned());
+        keys.extend(staged.map(|row| row.key.clone()));
         keys.sort_unstable();
         keys.dedup();
         let start = self.rows.len();
