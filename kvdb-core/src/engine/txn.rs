@@ -223,7 +223,10 @@ impl Shared {
                 let message = format!("the transaction has {size} reads and writes, the store takes {limit}");
                 return Err(Error::new(ErrorKind::TooLarge { limit }, message));
             }
-            match deadline.write(|| self.backend.commit(&batch)).await {
+            // One without writes is a check of what was read: whatever becomes of it, nothing was written.
+            let commit = || self.backend.commit(&batch);
+            let outcome = if batch.ops.is_empty() { deadline.read(commit).await } else { deadline.write(commit).await };
+            match outcome {
                 Ok(Outcome::Committed { revision: committed, results }) => {
                     let revision = if batch.ops.is_empty() { revision.max(committed) } else { committed };
                     return Ok(NativeReply { succeeded, revision, results: merge(branch, results, found)? });
