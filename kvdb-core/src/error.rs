@@ -294,13 +294,22 @@ impl Error {
     }
 }
 
-/// `put config/a on redb: key not found: message`.
+/// The key as a message shows it: on one line, and so short that the rest is still read.
+fn shown(key: &str) -> String {
+    const CHARACTERS: usize = 200;
+    match key.char_indices().nth(CHARACTERS) {
+        Some((end, _)) => format!("{}… ({} bytes)", key.get(..end).unwrap_or_default().escape_debug(), key.len()),
+        None => key.escape_debug().to_string(),
+    }
+}
+
+/// `put config/a on redb: key not found: message`; a long key is cut, [`Error::key`] has the whole.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = &self.0;
         let about = [
             inner.operation.map(|operation| operation.as_str().to_owned()),
-            inner.key.as_ref().map(|key| key.escape_debug().to_string()),
+            inner.key.as_deref().map(shown),
             inner.backend.map(|backend| format!("on {backend}")),
         ];
         let about: Vec<String> = about.into_iter().flatten().collect();
@@ -357,5 +366,14 @@ mod tests {
         assert_eq!(error.to_string(), "update a/b on redb: key not found: create it first");
         let error = Error::new(ErrorKind::UnknownBackend, "link it").with_operation(Operation::Connect);
         assert_eq!(error.to_string(), "connect: unknown backend: link it");
+    }
+
+    #[test]
+    fn a_long_key_does_not_hide_the_message() {
+        let key = "ü".repeat(40_000);
+        let error = Error::new(ErrorKind::TooLarge { limit: 65_536 }, "shorten it").with_key(key.as_str());
+        let text = error.to_string();
+        assert!(text.len() < 600 && text.contains("80000 bytes") && text.ends_with("too large: shorten it"), "{text}");
+        assert_eq!(error.key(), Some(key.as_str()));
     }
 }

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     AdminReply, AdminRequest, CallOptions, Error, ErrorKind, GetOptions, IntoValue, KvPair, Kvdb, Lease, LockHolder,
-    Result, Revision, Snapshot, SnapshotOptions, Target,
+    Operation, Result, Revision, Snapshot, SnapshotOptions, Target,
 };
 
 pub mod builders;
@@ -34,7 +34,10 @@ pub trait KvdbExt: Kvdb {
     /// # Errors
     /// `Serialization` naming the key when the value is not that JSON.
     fn get_val<T: DeserializeOwned>(&self, key: &str) -> impl Future<Output = Result<Option<T>>> + Send {
-        async move { self.get_opts(key, GetOptions::default()).await?.map(|pair| pair.json()).transpose() }
+        async move {
+            let decoded = self.get_opts(key, GetOptions::default()).await?.map(|pair| pair.json()).transpose();
+            decoded.map_err(|error| error.with_operation(Operation::Get).with_backend(self.info().backend))
+        }
     }
 
     /// Writes a key; conditions, TTL, lease and fence are the builder's verbs.
@@ -165,6 +168,9 @@ pub trait KvdbExt: Kvdb {
     }
 
     /// A read-only view of the prefixes at one revision; no prefix is the whole domain.
+    ///
+    /// A prefix is a directory, as everywhere: `"config"` is the keys below `config/`, without `config` itself. What is
+    /// outside the prefixes is not in the view: reading it there answers as if it were absent.
     fn snapshot<'a>(&'a self, prefixes: &'a [&'a str]) -> impl Future<Output = Result<Snapshot>> + Send + 'a {
         self.snapshot_opts(prefixes, SnapshotOptions::default())
     }

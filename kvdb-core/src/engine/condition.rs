@@ -53,7 +53,14 @@ pub(super) fn check(when: &Precondition, entry: Option<&Entry>) -> Result<()> {
         return Ok(());
     }
     let Some(entry) = entry else {
-        return if when.exists == Some(false) { Ok(()) } else { Err(not_found()) };
+        return match when.exists {
+            Some(false) => Ok(()),
+            Some(true) => Err(Error::new(
+                ErrorKind::NotFound,
+                "nothing is there to update; create it, or check the key and the domain",
+            )),
+            None => Err(not_found()),
+        };
     };
     if when.exists == Some(false) {
         return Err(Error::new(
@@ -78,7 +85,7 @@ pub(super) fn check(when: &Precondition, entry: Option<&Entry>) -> Result<()> {
 }
 
 pub(super) fn not_found() -> Error {
-    Error::new(ErrorKind::NotFound, "create it first, or check the key and the domain")
+    Error::new(ErrorKind::NotFound, "nothing is stored under it; check the key and the domain")
 }
 
 /// Sizes only: a value never stands in an error.

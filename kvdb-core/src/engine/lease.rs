@@ -107,6 +107,11 @@ impl Shared {
     }
 }
 
+/// Zero without a unit that nobody wrote.
+fn shown(ttl: Duration) -> String {
+    if ttl.is_zero() { "0s".to_owned() } else { format!("{ttl:?}") }
+}
+
 fn out_of_bounds(ttl: Duration, limits: &Limits) -> Error {
     let (min, max) = (limits.ttl_min, limits.ttl_max);
     let bounds = match max {
@@ -115,6 +120,6 @@ fn out_of_bounds(ttl: Duration, limits: &Limits) -> Error {
     };
     Error::new(
         ErrorKind::TtlNotSupported { min, max },
-        format!("{ttl:?} is not granted; the store takes TTLs {bounds}"),
+        format!("{} is not granted; the store takes TTLs {bounds}", shown(ttl)),
     )
 }

@@ -325,7 +325,8 @@ fn holder(first: &Entry) -> Result<LockHolder> {
 fn taken(first: Option<&Entry>, wait: Duration) -> Error {
     let holder = first.and_then(|first| holder(first).ok()).map(|holder| holder.id);
     let who = holder.as_ref().map_or("somebody else".to_owned(), |id| format!("`{}`", id.escape_debug()));
-    Error::new(ErrorKind::LockTimeout { holder }, format!("{who} holds it; not free within {wait:?}"))
+    let waited = if wait.is_zero() { "not waited for".to_owned() } else { format!("not free within {wait:?}") };
+    Error::new(ErrorKind::LockTimeout { holder }, format!("{who} holds it; {waited}"))
 }
 
 fn lease_lost() -> Error {

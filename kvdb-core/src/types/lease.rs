@@ -1,4 +1,5 @@
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,6 +70,15 @@ impl Lease {
     }
 }
 
+/// A lease is passed where its id is asked for: `kv.put("a", "1").lease(&lease)`.
+impl Deref for Lease {
+    type Target = LeaseId;
+
+    fn deref(&self) -> &LeaseId {
+        &self.id
+    }
+}
+
 /// What a store knows about a lease (contract 6.10).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -91,12 +101,23 @@ impl LeaseInfo {
 
 #[cfg(test)]
 mod tests {
-    use super::LeaseId;
+    use std::time::Duration;
+
+    use super::{Lease, LeaseId};
 
     #[test]
     fn a_lease_id_reads_back_from_its_text() {
         for id in [LeaseId::Number(1), LeaseId::Number(-5), LeaseId::Text("8f7a-aa".into())] {
             assert_eq!(id.to_string().parse(), Ok(id));
         }
+    }
+
+    #[test]
+    fn a_lease_is_passed_as_its_id() {
+        fn id_of(id: &LeaseId) -> &LeaseId {
+            id
+        }
+        let lease = Lease::new(LeaseId::Number(7), Duration::from_secs(1));
+        assert_eq!(id_of(&lease), &lease.id);
     }
 }

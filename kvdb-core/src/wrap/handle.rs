@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,12 +13,11 @@ use crate::{Backend, Error, FatalCallback, Kvdb, Options, Result};
 /// added or removed through one is so for all.
 ///
 /// When the last clone is dropped without [`Kvdb::close`], what it held at the store runs out by its leases.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Handle {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
 struct Inner {
     base: Arc<Engine>,
     /// What calls go through. Read without a lock; changed under `changing`.
@@ -38,6 +38,18 @@ impl Stack {
         order.sort_by_key(|wrapper| wrapper.placement());
         let kvdb = order.into_iter().fold(Arc::clone(base) as Arc<dyn Kvdb>, |inner, wrapper| wrapper.wrap(inner));
         Self { kvdb, wrappers }
+    }
+}
+
+/// The store's name, the domain and the wrappers: what tells two handles apart in a log.
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let info = self.inner.base.info();
+        f.debug_struct("Handle")
+            .field("backend", &info.backend)
+            .field("domain", &info.domain)
+            .field("wrappers", &self.wrappers())
+            .finish_non_exhaustive()
     }
 }
 

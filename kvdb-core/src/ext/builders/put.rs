@@ -44,13 +44,13 @@ impl<'a, K: Kvdb + ?Sized> Put<'a, K> {
         self
     }
 
-    /// The key must be absent.
+    /// The key must be absent. Of this and [`Put::if_present`] the last one counts.
     pub fn if_absent(mut self) -> Self {
         self.options.when.exists = Some(false);
         self
     }
 
-    /// The key must be present.
+    /// The key must be present. Of this and [`Put::if_absent`] the last one counts.
     pub fn if_present(mut self) -> Self {
         self.options.when.exists = Some(true);
         self

@@ -2,6 +2,8 @@
 
 #![cfg(feature = "memory")]
 
+mod first_steps;
+
 use kvdb::CallOptions;
 use kvdb::prelude::*;
 
