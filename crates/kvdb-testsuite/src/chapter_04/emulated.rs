@@ -7,7 +7,7 @@ use kvdb_core::prelude::*;
 use kvdb_core::{Error, Options, Retry, TxnReply};
 
 use crate::decorate::{Call, Fault, Faulty};
-use crate::help::{expect_kind, soon};
+use crate::help::soon;
 use crate::{Ctx, Failure, Proof, ensure, ensure_eq, fail};
 
 fn cut_off() -> Error {

@@ -56,16 +56,18 @@ pub(super) async fn always_conflicts(ctx: Ctx) -> Proof {
     let mut limit = Duration::from_millis(400);
     loop {
         let (runs, began) = (AtomicUsize::new(0), Instant::now());
-        let closure = |tx: Tx<'_, Handle>| {
-            let run = runs.fetch_add(1, Ordering::SeqCst);
-            let other = &other;
-            async move {
-                tx.get("k").await?;
-                other.put("k", format!("{run}")).await?;
-                tx.put("left", "1")
-            }
-        };
-        let error = expect_kind(kv.transact_within(limit, closure).await, &ErrorKind::Contention)?;
+        let outcome = kv
+            .transact_within(limit, |tx| {
+                let run = runs.fetch_add(1, Ordering::SeqCst);
+                let other = &other;
+                async move {
+                    tx.get("k").await?;
+                    other.put("k", format!("{run}")).await?;
+                    tx.put("left", "1")
+                }
+            })
+            .await;
+        let error = expect_kind(outcome, &ErrorKind::Contention)?;
         ensure!(began.elapsed() < limit + Duration::from_secs(8), "{limit:?} took {:?}", began.elapsed());
         ensure_eq!(error.retry(), Retry::Safe, "the retry class of {error:?}");
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
