@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 
 use super::{Before, Call, End, Interceptor};
 use crate::{
     AdminReply, AdminRequest, CallOptions, Capabilities, DeleteOptions, Deleted, GetOptions, Info, KvPair, Kvdb, Lease,
-    LeaseId, LeaseInfo, Limits, ListOptions, LockGuard, LockHolder, LockOptions, Operation, Pages, PutOptions, Result,
-    Revision, Snapshot, SnapshotOptions, Target, Txn, TxnOp, TxnReply, Watch, WatchOptions,
+    LeaseId, LeaseInfo, Limits, ListOptions, ListPage, LockGuard, LockHolder, LockOptions, Operation, Pages,
+    PutOptions, Result, Revision, Snapshot, SnapshotOptions, Target, Txn, TxnOp, TxnReply, Watch, WatchOptions,
 };
 
 /// A store with an interceptor around it.
@@ -89,8 +90,17 @@ impl<I: Interceptor> Kvdb for Intercepted<I> {
     }
 
     async fn list_opts(&self, target: Target<'_>, options: ListOptions) -> Result<Pages> {
-        let call = Call::new(Operation::List, target.name());
-        self.around(call, self.inner.list_opts(target, options), nothing).await
+        // A stream that nobody has read has asked the store nothing: the first page is what tells how the call ends.
+        let first_page = async {
+            let mut pages = self.inner.list_opts(target, options).await?;
+            Ok((pages.next().await.transpose()?, pages))
+        };
+        let look = |(first, _): &(Option<ListPage>, Pages)| match first {
+            Some(page) => End { received: page.pairs.iter().map(|pair| pair.value.len()).sum(), ..at(page.revision) },
+            None => End::default(),
+        };
+        let (first, pages) = self.around(Call::new(Operation::List, target.name()), first_page, look).await?;
+        Ok(Pages::new(Box::pin(stream::iter(first.map(Ok)).chain(pages))))
     }
 
     async fn put_opts(&self, key: &str, value: Bytes, options: PutOptions) -> Result<KvPair> {
