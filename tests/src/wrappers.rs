@@ -22,6 +22,8 @@ const TRIALS: &[(&str, Run)] = &[
     ("12.2 auto rises on a lost quorum and falls with a probe", |on| Box::pin(auto::lost_quorum(on))),
     ("12.2 auto rises when the store is out of reach for a while", |on| Box::pin(auto::out_of_reach(on))),
     ("12.2 an answer in between starts the time anew", |on| Box::pin(auto::answer_in_between(on))),
+    ("12.2 auto counts only what was asked of the store", |on| Box::pin(auto::only_what_was_asked(on))),
+    ("12.2 auto knows nothing of the last outage", |on| Box::pin(auto::forgets_the_outage(on))),
     ("12.2 auto over a healthy store stays down", |on| Box::pin(auto::stays_down(on))),
     ("12.3 log: one line a call, to tracing and to the file alike", |on| Box::pin(log::lines(on))),
     ("12.3 log: no value and no secret in any line", |on| Box::pin(log::canary(on))),

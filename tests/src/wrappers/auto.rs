@@ -167,3 +167,46 @@ pub(super) async fn stays_down(on: On) -> Proof {
     kv.close().await?;
     Ok(())
 }
+
+/// Only what was asked of the store says how it is: not what is refused before it, and not a list that was never read.
+pub(super) async fn only_what_was_asked(on: On) -> Proof {
+    let (kv, line) = open(&on).await?;
+    line.set(Weather::Away);
+    let began = Instant::now();
+    let up = |error: &Error| *error.kind() == ErrorKind::NoQuorum;
+    while !up(&expect_error(kv.get("a/../b").await, "a failure", |_| true)?) {
+        let error = expect_error(kv.list("").await, "a failure", |_| true)?;
+        ensure!(began.elapsed() < Duration::from_secs(20), "lists alone do not make it rise: {error}");
+    }
+    ensure!(began.elapsed() >= UNREACHABLE, "up after {:?} of {UNREACHABLE:?}", began.elapsed());
+    refused(&kv, &line).await?;
+    falls(&kv, &line).await
+}
+
+/// What was under way when it rose ends while it is up, and says nothing of the time after.
+pub(super) async fn forgets_the_outage(on: On) -> Proof {
+    let (kv, line) = open(&on).await?;
+    line.set(Weather::Silent);
+    let under_way = {
+        let kv = kv.clone();
+        tokio::spawn(async move { kv.get("k").await })
+    };
+    let asked = line.asked();
+    eventually("the call is under way", async || Ok(line.asked() > asked)).await?;
+    line.set(Weather::NoQuorum);
+    expect_kind(kv.get("k").await, &ErrorKind::NoQuorum)?;
+    refused(&kv, &line).await?;
+    expect_kind(soon("the call that was under way", under_way).await??, &ErrorKind::Timeout)?;
+    line.set(Weather::Up);
+    eventually("the wrapper is down again", async || {
+        Ok(!kv.put("a/../b", "1").await.is_err_and(|error| *error.kind() == ErrorKind::NoQuorum))
+    })
+    .await?;
+    // The time itself is what is tested: longer than it takes to rise.
+    tokio::time::sleep(UNREACHABLE).await;
+    line.set(Weather::Away);
+    let error = expect_error(kv.get("k").await, "one failure", |_| true)?;
+    ensure!(*error.kind() != ErrorKind::NoQuorum, "{error}");
+    expect_kind(kv.put("a/../b", "1").await, &ErrorKind::InvalidArgument)?;
+    Ok(())
+}

@@ -1,20 +1,17 @@
 use std::time::Duration;
 
-use kvdb_core::options::duration;
-use serde::Deserialize;
-
 /// The options of the no-quorum wrapper.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct NoQuorumConfig {
     /// Raise and lower by itself instead of being raised until it is taken off.
     pub auto: bool,
     /// How long a store must be out of reach before `auto` raises it.
-    #[serde(with = "duration")]
+    #[serde(with = "kvdb_core::options::duration")]
     pub unreachable: Duration,
     /// How often `auto` looks whether the store is back.
-    #[serde(with = "duration")]
+    #[serde(with = "kvdb_core::options::duration")]
     pub probe: Duration,
 }
 
