@@ -1,7 +1,8 @@
 //! Opening the file itself.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -47,18 +48,39 @@ fn create(path: &Path) -> std::io::Result<File> {
     options.open(path)
 }
 
+/// How a file of the storage library begins.
+const MAGIC: &[u8] = b"redb";
+
 /// Refuses a file that is not a database before the storage library looks at it, so that nothing is ever written to
 /// somebody else's file.
 fn foreign(file: &File) -> Result<(), Failure> {
-    /// How a file of the storage library begins.
-    const MAGIC: &[u8] = b"redb";
-    use std::io::Read;
-    let mut start = Vec::new();
-    file.take(MAGIC.len() as u64).read_to_end(&mut start).map_err(redb::Error::Io).map_err(Failure::of)?;
-    if start.is_empty() || start == MAGIC {
+    if is_ours(file)? {
         return Ok(());
     }
+    // A database that is just being made gets its magic last, and is locked until then.
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => return Err(Failure::of(redb::Error::DatabaseAlreadyOpen)),
+        // Where files cannot be locked nobody can be asked.
+        Err(TryLockError::Error(_)) => {}
+        Ok(()) => {
+            let made_meanwhile = is_ours(file);
+            file.unlock().map_err(redb::Error::Io).map_err(Failure::of)?;
+            if made_meanwhile? {
+                return Ok(());
+            }
+        }
+    }
     Err(Failure::corrupt("it is not a kvdb store: name another file, or move this one away to start anew"))
+}
+
+/// Whether a file is empty or begins as a database does.
+fn is_ours(mut file: &File) -> Result<bool, Failure> {
+    let mut start = Vec::new();
+    file.rewind()
+        .and_then(|()| file.take(MAGIC.len() as u64).read_to_end(&mut start))
+        .map_err(redb::Error::Io)
+        .map_err(Failure::of)?;
+    Ok(start.is_empty() || start == MAGIC)
 }
 
 /// Whether a database is empty, so that a store may be made in it.

@@ -110,6 +110,21 @@ async fn more_than_the_queue_holds_waits_and_arrives() {
 }
 
 #[tokio::test]
+async fn a_file_that_another_process_is_just_making_is_open_and_not_corrupt() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.redb");
+    // As it is before the header is whole: locked, with room and no magic.
+    let making = std::fs::File::create(&path).unwrap();
+    making.lock().unwrap();
+    making.set_len(1 << 20).unwrap();
+    let early = RedbBackend::open(&path, config()).await.unwrap_err();
+    assert_eq!(*early.kind(), ErrorKind::AlreadyOpen, "{early}");
+    drop(making);
+    let foreign = RedbBackend::open(&path, config()).await.unwrap_err();
+    assert_eq!(*foreign.kind(), ErrorKind::Corrupt, "{foreign}");
+}
+
+#[tokio::test]
 async fn one_handle_has_the_file_and_drop_gives_it_back() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.redb");
