@@ -1,4 +1,3 @@
-use std::fs::File;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -7,7 +6,8 @@ use kvdb_core::{
 };
 use serde_json::json;
 
-use crate::{LogConfig, file};
+use crate::LogConfig;
+use crate::file::{self, Sink};
 
 /// How the registry knows this wrapper.
 pub static FACTORY: WrapperFactory = WrapperFactory {
@@ -26,7 +26,7 @@ fn make(options: &Options, _base: &Arc<dyn Kvdb>) -> Result<Arc<dyn Wrapper>> {
 /// Writes a line when a call has ended.
 #[derive(Debug)]
 pub struct Log {
-    file: Option<File>,
+    file: Option<Sink>,
 }
 
 impl Log {
@@ -70,7 +70,7 @@ impl Interceptor for Log {
                 "time": now, "verb": verb, "key": call.key, "outcome": outcome, "kind": kind, "revision": revision,
                 "sent": call.sent, "received": end.received, "elapsed_us": elapsed,
             });
-            file::append(log, &line);
+            log.append(&line);
         }
     }
 }

@@ -93,3 +93,14 @@ fn every_call_is_logged_to_a_file_or_to_stderr_without_values() {
     assert_eq!((ran.code, ran.out.as_str()), (0, "secret"), "{ran:?}");
     assert!(ran.err.lines().any(|line| line.contains("\"verb\":\"get\"")) && !ran.err.contains("secret"), "{ran:?}");
 }
+
+#[test]
+fn a_log_on_stderr_and_an_error_do_not_write_over_each_other_in_a_file() {
+    let kvdb = Kvdb::new();
+    let err = std::fs::File::create(kvdb.path("err")).unwrap();
+    let status = kvdb.command(&["--log", "get", "nosuch"]).stderr(err).status().unwrap();
+    assert_eq!(status.code(), Some(3));
+    let err = std::fs::read_to_string(kvdb.path("err")).unwrap();
+    assert!(err.contains("\"verb\":\"get\"") && err.contains("\"verb\":\"close\""), "{err}");
+    assert!(err.ends_with("kvdb: get nosuch on redb: key not found: nothing is stored under it\n"), "{err}");
+}
