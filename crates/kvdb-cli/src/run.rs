@@ -37,7 +37,9 @@ fn execute(cli: Cli) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Io("cannot start".to_owned(), error))?;
-    let context = Context { store: cli.store, domain: cli.domain, log: cli.log, out: Output::new(cli.json) };
+    // An empty variable is one that is not set, as with other commands.
+    let store = cli.store.filter(|uri| !uri.is_empty());
+    let context = Context { store, domain: cli.domain, log: cli.log, out: Output::new(cli.json) };
     runtime.block_on(async {
         match cli.command {
             Command::Get(get) => get.run(context).await,

@@ -1,14 +1,21 @@
 //! Opening the store that the command line names, and closing it again.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use kvdb::{Handle, Options};
+use kvdb::{ErrorKind, Handle, Options};
 
 use crate::failure::Failure;
 use crate::output::Output;
 
 /// Where keys are unless `--store` or KVDB_URL says otherwise.
 const DEFAULT_STORE: &str = "redb:kvdb.redb";
+
+/// How long a command waits for a file that another one has open: longer than short commands take.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long it waits between two tries.
+const TRY_AGAIN: Duration = Duration::from_millis(20);
 
 /// What every command needs.
 #[derive(Debug)]
@@ -31,9 +38,23 @@ impl Context {
         self.domain.iter().fold(Options::new(), |options, domain| options.set("domain", domain))
     }
 
-    /// Opens the store.
+    /// Opens the store; commands that are run side by side on one file take turns.
     pub(crate) async fn open(&self) -> Result<Handle, Failure> {
-        let kv = kvdb::connect_with(self.uri(), self.options()).await?;
+        self.open_within(PATIENCE).await
+    }
+
+    /// Opens the store, waiting at most so long for a file that another process has open.
+    pub(crate) async fn open_within(&self, patience: Duration) -> Result<Handle, Failure> {
+        let started = Instant::now();
+        let kv = loop {
+            match kvdb::connect_with(self.uri(), self.options()).await {
+                // Nobody tells when a file is free, so it is tried again.
+                Err(error) if *error.kind() == ErrorKind::AlreadyOpen && started.elapsed() < patience => {
+                    tokio::time::sleep(TRY_AGAIN.min(patience.saturating_sub(started.elapsed()))).await;
+                }
+                opened => break opened?,
+            }
+        };
         if let Some(path) = &self.log {
             let path = path.to_str().ok_or_else(|| Failure::Usage("the name of the log is not UTF-8".to_owned()))?;
             kv.add_wrapper("log", &Options::new().set("log_path", path))?;
@@ -44,10 +65,19 @@ impl Context {
     /// Runs `work` on the open store and closes it whatever came of it, so that leases and locks are given back and
     /// the file is free when the command ends.
     pub(crate) async fn with_store<T>(
-        mut self,
+        self,
         work: impl AsyncFnOnce(&Handle, &mut Output) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let kv = self.open().await?;
+        self.with_opened(kv, work).await
+    }
+
+    /// The same with a store that is open already.
+    pub(crate) async fn with_opened<T>(
+        mut self,
+        kv: Handle,
+        work: impl AsyncFnOnce(&Handle, &mut Output) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let outcome = work(&kv, &mut self.out).await;
         let closed = kvdb::Kvdb::close(&kv).await;
         let value = outcome?;

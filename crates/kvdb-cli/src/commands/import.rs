@@ -20,7 +20,7 @@ Examples:
   kvdb import backup.json                          what `kvdb export` or `kvdb snapshot` wrote
   ssh host kvdb snapshot | kvdb import -           from stdin
   kvdb import /usr/share/zoneinfo --under zones    every file is a key: zones/Europe/Paris
-  kvdb import tree/ --dry-run                      says what it would write, and opens no store
+  kvdb import tree/ --dry-run                      says each key and its bytes, and opens no store
 
 Reads the array that portworx/kvdb writes, too. Keys that are there get the new value, others stay. Leases and TTLs of a
 dump are not kept: keys become permanent. Many keys are one transaction; if one fails, those before it stand, and doing

@@ -2,9 +2,10 @@ use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
+use kvdb::Operation;
 use kvdb::prelude::*;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::{Child, Command};
@@ -25,7 +26,10 @@ Examples:
 
 KVDB_FENCING_TOKEN rises with every holder: whatever the command writes to can refuse a smaller one.
 If the lock is lost, the command is ended (TERM, after 5 seconds KILL) and kvdb exits with 1; else it exits with the
-command's code. Ctrl-C and TERM are passed on to the command; a second one kills it. Then the lock is released.")]
+command's code. Ctrl-C and TERM are passed on to the command; a second one kills it. Then the lock is released.
+
+A file is open in one process at a time: while the command runs, `kvdb lock` on the same file waits, whatever its lock,
+and other commands answer that it is already open.")]
 pub(crate) struct Lock {
     /// The lock's name
     name: String,
@@ -43,16 +47,24 @@ pub(crate) struct Lock {
     command: Vec<OsString>,
 }
 
+/// How long a file is waited for unless the command line says otherwise: as long as a lock is.
+const WAIT: Duration = Duration::from_secs(300);
+
 /// How long a command may take to end once it was asked to, before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
 
 impl Lock {
     pub(crate) async fn run(self, context: Context) -> Result<(), Failure> {
         let mut signals = Signals::listen()?;
+        let asked = Instant::now();
+        let kv = tokio::select! {
+            opened = self.open(&context) => opened?,
+            signal = signals.asked() => return Err(Failure::Exit(signal_code(signal))),
+        };
         context
-            .with_store(async |kv, _| {
+            .with_opened(kv, async |kv, _| {
                 let lock = tokio::select! {
-                    lock = self.take(kv) => lock?,
+                    lock = self.take(kv, asked) => lock?,
                     signal = signals.asked() => return Err(Failure::Exit(signal_code(signal))),
                 };
                 let ended = match Job::start(&self.command, lock.fencing_token()) {
@@ -76,10 +88,24 @@ impl Lock {
             .await
     }
 
-    async fn take(&self, kv: &Handle) -> Result<LockGuard, Failure> {
+    /// Opens the store. A file that another process has open is waited for as the lock is: mostly that process holds it.
+    async fn open(&self, context: &Context) -> Result<Handle, Failure> {
+        let wait = self.wait.unwrap_or(WAIT);
+        match context.open_within(wait).await {
+            Err(Failure::Store(error)) if *error.kind() == ErrorKind::AlreadyOpen => {
+                let message = format!("another process has the file open, and did not close it within {wait:?}");
+                let error = Error::new(ErrorKind::LockTimeout { holder: None }, message).with_source(error);
+                Err(error.with_operation(Operation::Lock).with_key(self.name.as_str()).into())
+            }
+            opened => opened,
+        }
+    }
+
+    /// Takes the lock in what is left of the wait.
+    async fn take(&self, kv: &Handle, asked: Instant) -> Result<LockGuard, Failure> {
         let mut lock = kv.lock(&self.name);
         if let Some(wait) = self.wait {
-            lock = lock.wait(wait);
+            lock = lock.wait(wait.saturating_sub(asked.elapsed()));
         }
         if let Some(ttl) = self.ttl {
             lock = lock.ttl(ttl);

@@ -23,7 +23,10 @@ Examples:
 
 A line has the event (put, delete, expire), the key, the revision and the value, with tabs between.
 --exec runs the command by `sh -c` for one event after the other, with KVDB_KEY, KVDB_ACTION, KVDB_REVISION and
-KVDB_VALUE; the value is on its stdin too, which takes any bytes and any length.")]
+KVDB_VALUE; the value is on its stdin too, which takes any bytes and any length.
+
+A file is open in one process at a time: while a watch runs on one, other commands answer that it is already open, also
+those that --exec runs.")]
 pub(crate) struct Watch {
     /// The key, or with --tree the directory (the whole domain if left out)
     #[arg(required_unless_present = "tree")]

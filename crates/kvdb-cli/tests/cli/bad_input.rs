@@ -50,6 +50,14 @@ fn an_unknown_store_names_the_linked_ones_and_what_is_missing() {
 }
 
 #[test]
+fn an_empty_variable_is_one_that_is_not_set() {
+    let kvdb = Kvdb::new();
+    let output = kvdb.command(&["put", "a", "1"]).env("KVDB_URL", "").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(kvdb.path("kvdb.redb").exists());
+}
+
+#[test]
 fn a_file_that_is_none_of_ours_is_refused_and_left_alone() {
     let kvdb = Kvdb::new();
     for (name, content) in [("text", b"this is a diary\n".repeat(1000)), ("short", b"x".to_vec())] {
