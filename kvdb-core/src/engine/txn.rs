@@ -41,19 +41,29 @@ impl Shared {
     async fn txn_with_ttls(&self, txn: Txn, ttls: BTreeSet<Duration>, options: CallOptions) -> Result<TxnReply> {
         // What is wrong with the transaction itself is told before anything is granted.
         self.lower(txn.clone(), &HashMap::new())?;
+        let brought = txn.then.iter().chain(&txn.otherwise).any(|op| matches!(op, TxnOp::Put { lease: Some(_), .. }));
         let mut deadline = self.deadline(options.timeout);
+        loop {
+            match self.txn_under_leases(txn.clone(), &ttls, &mut deadline).await {
+                // As for a put: the TTL was shorter than the way to the store, and nothing was written.
+                Err(error) if *error.kind() == ErrorKind::LeaseNotFound && !brought => deadline.pause(error).await?,
+                result => return result,
+            }
+        }
+    }
+
+    async fn txn_under_leases(&self, txn: Txn, ttls: &BTreeSet<Duration>, deadline: &mut Deadline) -> Result<TxnReply> {
         let mut leases: HashMap<Duration, (LeaseId, Duration)> = HashMap::new();
-        let result = async {
+        let mut result = async {
             for ttl in ttls {
-                leases.insert(ttl, self.grant(ttl, &mut deadline).await?);
+                leases.insert(*ttl, self.grant(*ttl, deadline).await?);
             }
             let ids = leases.iter().map(|(ttl, (lease, _))| (*ttl, lease.clone())).collect();
             let native = self.lower(txn, &ids)?;
-            self.run(&native, &mut deadline).await
+            self.run(&native, deadline).await
         }
         .await;
         let mut used: BTreeSet<LeaseId> = BTreeSet::new();
-        let mut result = result;
         if let Ok(reply) = &mut result {
             for written in &mut reply.results {
                 let TxnResult::Put(pair) = written else { continue };

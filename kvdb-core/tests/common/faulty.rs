@@ -30,6 +30,8 @@ pub(crate) struct Faulty {
     late: Mutex<Option<Batch>>,
     /// So many commits are done, and their answer is lost.
     pub(crate) lost_answers: AtomicUsize,
+    /// So many leases end before anything is attached to them.
+    pub(crate) short_leases: AtomicUsize,
     /// Once a commit's answer was lost, nothing is answered any more.
     pub(crate) silent_after_answer: AtomicBool,
 }
@@ -45,6 +47,7 @@ impl Default for Faulty {
             late_reads: AtomicUsize::default(),
             late: Mutex::default(),
             lost_answers: AtomicUsize::default(),
+            short_leases: AtomicUsize::default(),
             silent_after_answer: AtomicBool::default(),
         }
     }
@@ -136,7 +139,11 @@ impl Backend for Faulty {
 
     async fn grant(&self, ttl: Duration) -> Result<(LeaseId, Duration)> {
         self.line().await?;
-        self.store.grant(ttl).await
+        let granted = self.store.grant(ttl).await?;
+        if take(&self.short_leases) {
+            self.store.revoke(&granted.0).await?;
+        }
+        Ok(granted)
     }
 
     async fn keep_alive(&self, lease: &LeaseId) -> Result<Duration> {
