@@ -221,6 +221,7 @@ impl Shared {
                 Some(entry) => Guard::Unchanged(key.clone(), entry.modified),
                 None => Guard::Absent(key.clone()),
             });
+            let guards = guards.filter(|_| !cfg!(kvdb_mutant = "txn_unguarded"));
             let batch = Batch { guards: guards.collect(), ops: branch.iter().filter_map(write_of).collect() };
             // Only the very same batch cannot be done twice. Another one means that a key was written since, perhaps by
             // the first try: then the other branch must not run as well.

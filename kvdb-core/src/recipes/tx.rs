@@ -207,7 +207,11 @@ impl<'a, K: Kvdb + ?Sized> Tx<'a, K> {
 
     /// The guards of all reads, then all writes.
     fn build(&self, state: &State) -> Txn {
-        let when = state.reads.iter().map(|(key, pair)| match pair {
+        let reads = state.reads.iter().filter(|(key, _)| {
+            // Writes that lie on what was read would hide it: the others are what a skew needs.
+            !cfg!(kvdb_mutant = "tx_guards_written_keys_only") || state.writes.contains_key(*key)
+        });
+        let when = reads.map(|(key, pair)| match pair {
             Some(pair) => Compare::Modified(key.clone(), Comparison::Equal, pair.modified_index),
             None => Compare::Exists(key.clone(), false),
         });
@@ -258,14 +262,14 @@ where
                     Err(error) => error,
                 }
             }
-            // It may have failed over reads that do not belong together: only a confirmed failure counts.
-            Err(error) => match tx.prepare().await {
-                Err(stale) if *stale.kind() == ErrorKind::Modified => stale,
-                _ => return Err(error),
             // It committed by itself, and has passed on what came of it.
             Err(error) if tx.lock().conflicted => {
                 Error::new(ErrorKind::Modified, "the transaction's own commit met another writer").with_source(error)
             }
+            // It may have failed over reads that do not belong together: only a confirmed failure counts.
+            Err(error) => match tx.prepare().await {
+                Err(stale) if *stale.kind() == ErrorKind::Modified => stale,
+                _ => return Err(error),
             },
         };
         if *conflict.kind() != ErrorKind::Modified {
