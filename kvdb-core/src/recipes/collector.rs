@@ -136,6 +136,13 @@ async fn collect(mut watch: Watch, state: Arc<Mutex<State>>) {
                 state.reached = state.reached.max(pair.modified_index);
                 state.updates.push(pair);
             }
+            // The present state in place of its history: what was deleted is not among it.
+            Ok(Event::Resynced { revision, complete: true }) => {
+                let message = "the store does not keep the updates since the start; begin from now on";
+                state.error = Some(Error::new(ErrorKind::Compacted { oldest: revision }, message));
+                state.updates = Vec::new();
+                return;
+            }
             Ok(Event::Progress(revision) | Event::Synced(revision) | Event::Resynced { revision, .. }) => {
                 state.reached = state.reached.max(revision);
             }

@@ -181,6 +181,25 @@ pub(super) async fn compacted(ctx: Ctx) -> Proof {
     Ok(())
 }
 
+pub(super) async fn no_history(ctx: Ctx) -> Proof {
+    let (kv, _tap) = Tap::without(ctx.backend().await?, Capabilities::WATCH_RESUME).serve(&ctx, Options::new())?;
+    let other = ctx.open().await?;
+    other.put("d/gone", "1").await?;
+    let start = other.put("d/stays", "1").await?.modified_index;
+    other.delete("d/gone").await?;
+    other.put("d/stays", "2").await?;
+    // The store can say what is there now, and not that a key was deleted since: that is no list of updates.
+    let gone = |kind: &ErrorKind| matches!(kind, ErrorKind::Compacted { .. });
+    match UpdatesCollector::new(&kv, "d", Some(start)).await {
+        Err(error) => drop(expect_error(Err::<(), _>(error), "Compacted", gone)?),
+        Ok(collector) => {
+            eventually("the error is kept", async || Ok(replay(&collector, "", Revision::ZERO).is_err())).await?;
+            expect_error(replay(&collector, "", Revision::ZERO), "Compacted", gone)?;
+        }
+    }
+    Ok(())
+}
+
 pub(super) async fn overflow(ctx: Ctx) -> Proof {
     const KEPT: usize = 64 << 20;
     let (kv, tap) = Tap::open(&ctx, Options::new()).await?;

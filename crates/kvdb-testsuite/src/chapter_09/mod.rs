@@ -43,6 +43,7 @@ crate::trials! {
     "9.6 a stopped collector collects no more" => collector::stopped;
     "9.6 a watch error is kept and returned" => collector::watch_error;
     "9.6 a collector whose history is gone says so", needs(WATCH_RESUME|COMPACT) => collector::compacted;
+    "9.6 without history a collector of the past says so", lacks(WATCH_RESUME) => collector::no_history;
     "9.6 a collector is bounded, and an overflow is an error" => collector::overflow;
     "9.6 a snapshot and what was collected since are the present", needs(ATOMIC_LIST) => collector::with_a_snapshot;
     "9.7 a dump is JSON with a format version and base64 values" => dump::format;
