@@ -294,6 +294,11 @@ impl Reader {
         }
         match self.subscription.steps.recv().await {
             Ok(step) => match step.as_ref() {
+                // A state from before what was told, by a list of the reader's own, would take some of it back. A store
+                // that was restored tells it too: only the state as it is now says which.
+                Step::Changes(Changes::Resync { revision, .. }) if *revision < self.delivered => {
+                    self.gap(*revision).await
+                }
                 Step::Changes(changes) => self.tell(changes),
                 Step::Large(revision) if *revision > self.delivered => self.catch_up().await,
                 Step::Large(_) => Ok(()),

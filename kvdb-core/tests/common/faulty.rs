@@ -7,10 +7,11 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use kvdb_core::{
-    Backend, Batch, Capabilities, Error, ErrorKind, Feed, Fetched, Key, KeyRange, LeaseId, LeaseInfo, Limits, Outcome,
-    Page, Read, Result, Retry, Revision, Scan, WatchSpec,
+    Backend, Batch, Capabilities, Changes, Error, ErrorKind, Feed, Fetched, Key, KeyRange, LeaseId, LeaseInfo, Limits,
+    Outcome, Page, Read, Result, Retry, Revision, Scan, WatchSpec,
 };
 use kvdb_memory::{MemoryBackend, MemoryConfig};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 /// A memory store behind a bad line.
 #[derive(Debug)]
@@ -32,6 +33,9 @@ pub(crate) struct Faulty {
     pub(crate) lost_answers: AtomicUsize,
     /// So many leases end before anything is attached to them.
     pub(crate) short_leases: AtomicUsize,
+    /// What the next watch tells in place of the store's changes; the store then keeps no history.
+    pub(crate) script: Mutex<Option<UnboundedReceiver<Changes>>>,
+    pub(crate) forgets: AtomicBool,
     /// Once a commit's answer was lost, nothing is answered any more.
     pub(crate) silent_after_answer: AtomicBool,
 }
@@ -48,6 +52,8 @@ impl Default for Faulty {
             late: Mutex::default(),
             lost_answers: AtomicUsize::default(),
             short_leases: AtomicUsize::default(),
+            script: Mutex::default(),
+            forgets: AtomicBool::default(),
             silent_after_answer: AtomicBool::default(),
         }
     }
@@ -86,7 +92,9 @@ impl Faulty {
 impl Backend for Faulty {
     fn capabilities(&self) -> Capabilities {
         // Without it a transaction is read, chosen and committed, each over the line.
-        self.store.capabilities() - Capabilities::NATIVE_TXN
+        let history =
+            if self.forgets.load(Ordering::SeqCst) { Capabilities::WATCH_RESUME } else { Capabilities::empty() };
+        self.store.capabilities() - Capabilities::NATIVE_TXN - history
     }
 
     fn limits(&self) -> Limits {
@@ -134,7 +142,10 @@ impl Backend for Faulty {
 
     async fn watch(&self, spec: &WatchSpec) -> Result<Feed> {
         self.line().await?;
-        self.store.watch(spec).await
+        let feed = self.store.watch(spec).await?;
+        let Some(script) = self.script.lock().unwrap().take() else { return Ok(feed) };
+        let changes = stream::unfold(script, |mut script| async { Some((Ok(script.recv().await?), script)) });
+        Ok(Feed { changes: changes.boxed(), ..feed })
     }
 
     async fn grant(&self, ttl: Duration) -> Result<(LeaseId, Duration)> {

@@ -1,8 +1,13 @@
 //! Watches at the edges of history and under slow readers.
 
-use kvdb_core::prelude::*;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use crate::common::{soon, store};
+use futures_util::StreamExt;
+use kvdb_core::prelude::*;
+use kvdb_core::{Backend, Change, Changes, KeyRange, Scan};
+
+use crate::common::{Faulty, open, soon, store};
 
 async fn item(watch: &mut Watch) -> Result<Event> {
     soon("the next event", watch.next()).await.expect("the watch has ended")
@@ -100,4 +105,53 @@ async fn a_dropped_next_loses_no_event() {
         };
         assert_eq!(event.pair().unwrap().modified_index, written);
     }
+}
+
+/// The state of the whole store, as a store without history tells it after a break.
+async fn state(backend: &dyn Backend) -> Changes {
+    let page = backend.list(&KeyRange::all(), &Scan::default()).next().await.unwrap().unwrap();
+    Changes::Resync { revision: page.revision, present: page.entries }
+}
+
+#[tokio::test]
+async fn a_state_from_before_what_a_reader_was_told_takes_nothing_back() {
+    let faulty = Arc::new(Faulty::default());
+    faulty.forgets.store(true, Ordering::SeqCst);
+    let (script, lines) = tokio::sync::mpsc::unbounded_channel();
+    *faulty.script.lock().unwrap() = Some(lines);
+    let kv = open(faulty.clone(), &Options::new());
+    kv.put("d/a", "1").await.unwrap();
+    // The shared watch breaks and reads the state anew; a write later a reader joins, and reads it for itself.
+    let before = state(&*faulty).await;
+    let Changes::Resync { revision, .. } = before else { unreachable!() };
+    let told = kv.put("d/b", "1").await.unwrap().modified_index;
+    let mut watch = kv.watch_tree("d").current().await.unwrap();
+    for _ in 0..2 {
+        assert!(matches!(item(&mut watch).await.unwrap(), Event::Put(_)));
+    }
+    assert_eq!(item(&mut watch).await.unwrap(), Event::Synced(told));
+    script.send(before).unwrap();
+    // The feed goes on behind that state.
+    let after = state(&*faulty).await;
+    let Changes::Resync { present, .. } = after else { unreachable!() };
+    let again = present.into_iter().find(|entry| entry.modified == told).unwrap();
+    assert!(revision < told);
+    script
+        .send(Changes::Batch { revision: told, changes: vec![Change::Put { entry: again, previous: None }] })
+        .unwrap();
+    loop {
+        match item(&mut watch).await.unwrap() {
+            Event::Resynced { revision, complete: false } if revision >= told => break,
+            event => panic!("told again or taken back: {event:?}"),
+        }
+    }
+    let last = kv.put("d/c", "1").await.unwrap();
+    let present = match state(&*faulty).await {
+        Changes::Resync { present, .. } => present,
+        _ => unreachable!(),
+    };
+    let entry = present.into_iter().find(|entry| entry.modified == last.modified_index).unwrap();
+    let changes = vec![Change::Put { entry, previous: None }];
+    script.send(Changes::Batch { revision: last.modified_index, changes }).unwrap();
+    assert_eq!(item(&mut watch).await.unwrap().pair().unwrap().key, "d/c");
 }
