@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::panic::{self, PanicHookInfo};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError, mpsc};
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Conclusion, Failed};
@@ -51,18 +51,22 @@ fn on_store(store: &Arc<dyn Store>, trial: &'static Trial) -> libtest_mimic::Tri
 fn run_one(store: Arc<dyn Store>, trial: &'static Trial, thread: &str) -> Proof {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name(thread).enable_all().build()?;
-    // A task of its own, so that the deadline holds even where the trial blocks its thread.
     let task = runtime.spawn(async move {
         let ctx = Ctx::new(store, trial.lacks).await?;
         (trial.run)(ctx).await
     });
-    let ended = runtime.block_on(async { tokio::time::timeout(DEADLINE, task).await });
-    runtime.shutdown_timeout(Duration::from_secs(2));
-    let proof = match ended {
+    let (end, ended) = mpsc::sync_channel(1);
+    runtime.spawn(async move {
+        // Nobody waits any more after the deadline.
+        let _ = end.send(task.await);
+    });
+    // Not by the runtime's own timer, which a trial that keeps all workers busy would stop.
+    let proof = match ended.recv_timeout(DEADLINE) {
         Ok(Ok(proof)) => proof,
         Ok(Err(join)) => Err(Failure::new(join)),
         Err(_) => Err(Failure::new(format_args!("the trial took longer than {DEADLINE:?}"))),
     };
+    runtime.shutdown_timeout(Duration::from_secs(2));
     let panics = panics(thread);
     if panics.is_empty() {
         return proof;
