@@ -223,6 +223,7 @@ impl fmt::Debug for Store {
 
 /// A held lock.
 #[derive(Debug)]
+#[must_use = "the lock is released when this is dropped"]
 pub struct Lock {
     guard: Arc<LockGuard>,
     store: Store,
@@ -230,7 +231,6 @@ pub struct Lock {
 
 impl Lock {
     /// The guard: its token, its fence, whether it is held.
-    #[must_use]
     pub fn guard(&self) -> &LockGuard {
         &self.guard
     }

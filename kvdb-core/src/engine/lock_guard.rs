@@ -16,6 +16,7 @@ use crate::{CallOptions, Error, ErrorKind, Fence, Handle, Key, KvPair, Kvdb, Ope
 ///
 /// Safety is the fence, not the clock: a process that was suspended may learn of the loss late, so writes that must
 /// not happen without the lock carry [`LockGuard::fence`].
+#[must_use = "the lock is released when its guard is dropped"]
 pub struct LockGuard {
     held: Arc<Held>,
     pair: KvPair,

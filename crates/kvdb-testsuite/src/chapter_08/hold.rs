@@ -125,6 +125,6 @@ pub(super) async fn may_call_anything(ctx: Ctx) -> Proof {
     ensure_eq!(holder?.map(|holder| holder.id).as_deref(), Some("me"));
     released?;
     ensure_eq!(kv.lock_try_duration(), Duration::from_secs(1));
-    soon("the lock is free", ctx.open().await?.lock("job").into_future()).await??;
+    soon("the lock is free", ctx.open().await?.lock("job").into_future()).await??.release().await?;
     Ok(())
 }

@@ -91,7 +91,7 @@ pub(super) async fn by_drop(ctx: Ctx) -> Proof {
     let lock = kv.lock("job").ttl(ttl).await?;
     drop(kv);
     drop(lock);
-    soon("the lock after its handle", other.lock("job").into_future()).await??;
+    soon("the lock after its handle", other.lock("job").into_future()).await??.release().await?;
     Ok(())
 }
 
@@ -104,6 +104,6 @@ pub(super) async fn made_up_for(ctx: Ctx) -> Proof {
     expect_kind(lock.release().await, &ErrorKind::Unavailable)?;
     ensure!(!lock.is_held(), "given up and yet held");
     tap.faults.revive();
-    soon("the release is made up for", other.lock("job").into_future()).await??;
+    soon("the release is made up for", other.lock("job").into_future()).await??.release().await?;
     Ok(())
 }
