@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek};
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -36,7 +36,7 @@ fn builder(cache_bytes: usize) -> Builder {
     builder
 }
 
-fn create(path: &Path) -> std::io::Result<File> {
+fn create(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
@@ -63,9 +63,9 @@ fn foreign(file: &File) -> Result<(), Failure> {
         // Where files cannot be locked nobody can be asked.
         Err(TryLockError::Error(_)) => {}
         Ok(()) => {
-            let made_meanwhile = is_ours(file);
+            let usable = is_ours(file).and_then(|ours| Ok(ours || start_anew(file)?));
             file.unlock().map_err(redb::Error::Io).map_err(Failure::of)?;
-            if made_meanwhile? {
+            if usable? {
                 return Ok(());
             }
         }
@@ -81,6 +81,39 @@ fn is_ours(mut file: &File) -> Result<bool, Failure> {
         .map_err(redb::Error::Io)
         .map_err(Failure::of)?;
     Ok(start.is_empty() || start == MAGIC)
+}
+
+/// Empties a file in which the making of a database broke off, by a kill or a power cut, before its magic was there;
+/// says whether it was one. Called with the file locked: nobody is making it now.
+fn start_anew(file: &File) -> Result<bool, Failure> {
+    let broken_off = is_unfinished(file).and_then(|unfinished| {
+        if unfinished {
+            file.set_len(0)?;
+        }
+        Ok(unfinished)
+    });
+    broken_off.map_err(redb::Error::Io).map_err(Failure::of)
+}
+
+/// Whether a file holds nothing but room and perhaps a header without its magic, so that nothing is lost with it.
+fn is_unfinished(mut file: &File) -> io::Result<bool> {
+    /// More than the room that a new database is given: 1 MiB and a header.
+    const ROOM: u64 = 4 << 20;
+    /// The header has the first page, and tells the size of a page behind its magic.
+    const PAGE: u32 = 4096;
+    const PAGE_SIZE: std::ops::Range<usize> = 12..16;
+    let length = file.metadata()?.len();
+    if length > ROOM || length % u64::from(PAGE) != 0 {
+        return Ok(false);
+    }
+    let mut content = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut content)?;
+    let Some((header, room)) = content.split_at_checked(PAGE as usize) else { return Ok(false) };
+    let empty = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
+    let no_magic = header.get(..MAGIC.len()).is_some_and(empty);
+    let of_a_database = header.get(PAGE_SIZE) == Some(PAGE.to_le_bytes().as_slice());
+    Ok(empty(room) && (empty(header) || (no_magic && of_a_database)))
 }
 
 /// Whether a database is empty, so that a store may be made in it.

@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use checks::{commit, kind, put, read, write};
-use kvdb_core::{Bytes, ErrorKind, Guard, Op, Options, Outcome};
+use kvdb_core::{Backend as _, Bytes, ErrorKind, Guard, Op, Options, Outcome};
 use kvdb_redb::{Durability, FACTORY, RedbBackend, RedbConfig};
 
 fn config() -> RedbConfig {
@@ -119,9 +119,39 @@ async fn a_file_that_another_process_is_just_making_is_open_and_not_corrupt() {
     making.set_len(1 << 20).unwrap();
     let early = RedbBackend::open(&path, config()).await.unwrap_err();
     assert_eq!(*early.kind(), ErrorKind::AlreadyOpen, "{early}");
-    drop(making);
-    let foreign = RedbBackend::open(&path, config()).await.unwrap_err();
-    assert_eq!(*foreign.kind(), ErrorKind::Corrupt, "{foreign}");
+}
+
+#[tokio::test]
+async fn a_file_whose_making_broke_off_is_made_anew_and_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("whole.redb");
+    open(&path).await.close().await.unwrap();
+    // What a kill leaves behind: room alone, or a header whose magic is not there yet.
+    let room = vec![0; 1 << 20];
+    let mut header = room.clone();
+    header[..320].copy_from_slice(&std::fs::read(&path).unwrap()[..320]);
+    header[..9].fill(0);
+    for (name, broken_off) in [("room.redb", &room), ("header.redb", &header)] {
+        let path = directory.path().join(name);
+        std::fs::write(&path, broken_off).unwrap();
+        let store = open(&path).await;
+        write(&store, vec![put("a", "1")]).await;
+        store.close().await.unwrap();
+        assert_eq!(read(&open(&path).await, "a").await.unwrap().value.as_ref(), b"1");
+    }
+    // A header with anything behind it, and room of another shape, are somebody's.
+    let mut data = header.clone();
+    data[500_000] = 1;
+    let mut other = room.clone();
+    other[20] = 1;
+    let foreign = [("data", data), ("other", other), ("short", room[..1000].to_vec()), ("large", vec![0; 8 << 20])];
+    for (name, foreign) in foreign {
+        let path = directory.path().join(name);
+        std::fs::write(&path, &foreign).unwrap();
+        let error = RedbBackend::open(&path, config()).await.unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::Corrupt, "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), foreign);
+    }
 }
 
 #[tokio::test]
