@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    AdminReply, AdminRequest, CallOptions, Error, ErrorKind, GetOptions, IntoValue, KvPair, Kvdb, Lease, LockHolder,
-    Operation, Result, Revision, Snapshot, SnapshotOptions, Target,
+    AdminReply, AdminRequest, CallOptions, Error, ErrorKind, GetOptions, IntoValue, KvPair, Kvdb, Lease, LeaseId,
+    LockHolder, Operation, Result, Revision, Snapshot, SnapshotOptions, Target,
 };
 
 pub mod builders;
@@ -236,6 +236,22 @@ pub trait KvdbExt: Kvdb {
     /// Grants a lease; it lives by keep-alive calls alone.
     fn lease<'a>(&'a self, ttl: Duration) -> impl Future<Output = Result<Lease>> + Send + 'a {
         self.lease_grant(ttl, CallOptions::default())
+    }
+
+    /// Starts a lease's time to live anew; answers it.
+    ///
+    /// # Errors
+    /// `LeaseNotFound` when it has run out.
+    fn keep_alive<'a>(&'a self, lease: &'a LeaseId) -> impl Future<Output = Result<Duration>> + Send + 'a {
+        self.lease_keep_alive(lease, CallOptions::default())
+    }
+
+    /// Ends a lease and deletes its keys.
+    ///
+    /// # Errors
+    /// `LeaseNotFound` when it has run out.
+    fn revoke<'a>(&'a self, lease: &'a LeaseId) -> impl Future<Output = Result<()>> + Send + 'a {
+        self.lease_revoke(lease, CallOptions::default())
     }
 
     /// Drops history before a revision; already compacted is Ok.

@@ -32,7 +32,10 @@ impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Store(error) => match error.kind() {
-                ErrorKind::InvalidArgument | ErrorKind::InvalidConfig | ErrorKind::UnknownBackend => 2,
+                ErrorKind::InvalidArgument
+                | ErrorKind::InvalidConfig
+                | ErrorKind::UnknownBackend
+                | ErrorKind::TtlNotSupported { .. } => 2,
                 ErrorKind::NotFound | ErrorKind::LeaseNotFound => 3,
                 ErrorKind::AlreadyExists | ErrorKind::Modified | ErrorKind::ValueMismatch => 4,
                 ErrorKind::Timeout | ErrorKind::LockTimeout { .. } | ErrorKind::Contention => 5,

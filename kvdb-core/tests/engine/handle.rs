@@ -106,3 +106,14 @@ async fn no_input_panics() {
     let lock = kv.lock("job").wait(Duration::MAX).hold(Duration::MAX).timeout(Duration::MAX).await.unwrap();
     lock.release().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_lease_is_kept_alive_and_revoked_in_short() {
+    let kv = store();
+    let lease = kv.lease(Duration::from_secs(60)).await.unwrap();
+    kv.put("a", "1").lease(&lease).await.unwrap();
+    assert_eq!(kv.keep_alive(&lease.id).await.unwrap(), lease.ttl);
+    kv.revoke(&lease.id).await.unwrap();
+    assert_eq!(kv.get("a").await.unwrap(), None);
+    assert_eq!(*kv.keep_alive(&lease.id).await.unwrap_err().kind(), ErrorKind::LeaseNotFound);
+}

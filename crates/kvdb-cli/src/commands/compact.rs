@@ -16,7 +16,12 @@ Examples:
 Past revisions below can no longer be read or watched from; keys and values stay. Doing it twice is no error.")]
 pub(crate) struct Compact {
     /// The oldest revision to keep; the present one if left out
+    #[arg(value_parser = revision)]
     revision: Option<u64>,
+}
+
+fn revision(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "write the number of a revision, as `kvdb ls --long` shows it".to_owned())
 }
 
 impl Compact {

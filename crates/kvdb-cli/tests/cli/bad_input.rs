@@ -34,6 +34,13 @@ fn a_value_of_100_mib_is_refused_with_the_limit() {
 }
 
 #[test]
+fn numbers_that_are_none_are_wrong_usage() {
+    let kvdb = Kvdb::new();
+    refused(&kvdb, 2, &["put", "a", "1", "--ttl", "0s"], &["put", "TTL", "1ms"]);
+    refused(&kvdb, 2, &["compact", "abc"], &["abc", "the number of a revision"]);
+}
+
+#[test]
 fn an_unknown_option_names_the_one_that_was_meant() {
     let kvdb = Kvdb::new();
     refused(&kvdb, 2, &["--store", "redb:a.redb?durabilty=fast", "ls"], &["durabilty", "did you mean `durability`"]);
