@@ -1,12 +1,6 @@
 use std::sync::Arc;
-use std::time::Duration;
 
-use async_trait::async_trait;
-use futures_util::stream::BoxStream;
-use kvdb_core::{
-    AdminReply, AdminRequest, AtOnce, Backend, Batch, Capabilities, Feed, Fetched, Key, KeyRange, LeaseId, LeaseInfo,
-    Limits, NativeReply, NativeTxn, Outcome, Page, Pin, Read, Result, Revision, Scan, WatchSpec,
-};
+use kvdb_core::{Backend, Limits};
 
 /// The real store with tighter limits, as another store has them: the engine must keep within them by itself, for the
 /// store behind takes more.
@@ -25,74 +19,14 @@ impl Limited {
     }
 }
 
-#[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl Backend for Limited {
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
-    }
-
     fn limits(&self) -> Limits {
         self.limits.clone()
     }
 
-    async fn get(&self, key: &Key, read: &Read) -> Result<Fetched> {
-        self.inner.get(key, read).await
-    }
-
-    fn list(&self, range: &KeyRange, scan: &Scan) -> BoxStream<'static, Result<Page>> {
-        self.inner.list(range, scan)
-    }
-
-    async fn commit(&self, batch: &Batch) -> Result<Outcome> {
-        self.inner.commit(batch).await
-    }
-
-    async fn watch(&self, spec: &WatchSpec) -> Result<Feed> {
-        self.inner.watch(spec).await
-    }
-
-    async fn grant(&self, ttl: Duration) -> Result<(LeaseId, Duration)> {
-        self.inner.grant(ttl).await
-    }
-
-    async fn keep_alive(&self, lease: &LeaseId) -> Result<Duration> {
-        self.inner.keep_alive(lease).await
-    }
-
-    async fn revoke(&self, lease: &LeaseId) -> Result<()> {
-        self.inner.revoke(lease).await
-    }
-
-    async fn lease_info(&self, lease: &LeaseId) -> Result<LeaseInfo> {
-        self.inner.lease_info(lease).await
-    }
-
-    async fn compact(&self, before: Revision) -> Result<()> {
-        self.inner.compact(before).await
-    }
-
-    async fn native_txn(&self, txn: &NativeTxn) -> Result<NativeReply> {
-        self.inner.native_txn(txn).await
-    }
-
-    fn pin(&self) -> Option<Pin> {
-        self.inner.pin()
-    }
-
-    fn at_once(&self) -> Option<&dyn AtOnce> {
-        self.inner.at_once()
-    }
-
-    async fn admin(&self, request: &AdminRequest) -> Result<AdminReply> {
-        self.inner.admin(request).await
-    }
-
-    fn details(&self) -> Vec<(&'static str, String)> {
-        self.inner.details()
-    }
-
-    async fn close(&self) -> Result<()> {
-        self.inner.close().await
+    forward! {
+        capabilities get list commit watch grant keep_alive revoke lease_info compact native_txn pin at_once admin
+        details close
     }
 }

@@ -1,5 +1,8 @@
 //! Decorators over a store's own backend: views of it, less of it, and faults in front of it.
 
+#[macro_use]
+mod forward;
+
 mod break_lists;
 mod faulty;
 mod limited;

@@ -1,12 +1,6 @@
 use std::sync::Arc;
-use std::time::Duration;
 
-use async_trait::async_trait;
-use futures_util::stream::BoxStream;
-use kvdb_core::{
-    AdminReply, AdminRequest, AtOnce, Backend, Batch, Capabilities, Feed, Fetched, Key, KeyRange, LeaseId, LeaseInfo,
-    Limits, NativeReply, NativeTxn, Outcome, Page, Pin, Read, Result, Revision, Scan, WatchSpec,
-};
+use kvdb_core::{Backend, Capabilities, Pin};
 
 /// A backend that says it cannot do what it can: what lacks a capability is refused before it is asked.
 #[derive(Debug)]
@@ -30,55 +24,10 @@ impl Without {
     }
 }
 
-#[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl Backend for Without {
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities() - self.lacks
-    }
-
-    fn limits(&self) -> Limits {
-        self.inner.limits()
-    }
-
-    async fn get(&self, key: &Key, read: &Read) -> Result<Fetched> {
-        self.inner.get(key, read).await
-    }
-
-    fn list(&self, range: &KeyRange, scan: &Scan) -> BoxStream<'static, Result<Page>> {
-        self.inner.list(range, scan)
-    }
-
-    async fn commit(&self, batch: &Batch) -> Result<Outcome> {
-        self.inner.commit(batch).await
-    }
-
-    async fn watch(&self, spec: &WatchSpec) -> Result<Feed> {
-        self.inner.watch(spec).await
-    }
-
-    async fn grant(&self, ttl: Duration) -> Result<(LeaseId, Duration)> {
-        self.inner.grant(ttl).await
-    }
-
-    async fn keep_alive(&self, lease: &LeaseId) -> Result<Duration> {
-        self.inner.keep_alive(lease).await
-    }
-
-    async fn revoke(&self, lease: &LeaseId) -> Result<()> {
-        self.inner.revoke(lease).await
-    }
-
-    async fn lease_info(&self, lease: &LeaseId) -> Result<LeaseInfo> {
-        self.inner.lease_info(lease).await
-    }
-
-    async fn compact(&self, before: Revision) -> Result<()> {
-        self.inner.compact(before).await
-    }
-
-    async fn native_txn(&self, txn: &NativeTxn) -> Result<NativeReply> {
-        self.inner.native_txn(txn).await
     }
 
     /// A pin is history that is kept: a store that cannot read the past has none.
@@ -87,19 +36,7 @@ impl Backend for Without {
         if pinless { None } else { self.inner.pin() }
     }
 
-    fn at_once(&self) -> Option<&dyn AtOnce> {
-        self.inner.at_once()
-    }
-
-    async fn admin(&self, request: &AdminRequest) -> Result<AdminReply> {
-        self.inner.admin(request).await
-    }
-
-    fn details(&self) -> Vec<(&'static str, String)> {
-        self.inner.details()
-    }
-
-    async fn close(&self) -> Result<()> {
-        self.inner.close().await
+    forward! {
+        limits get list commit watch grant keep_alive revoke lease_info compact native_txn at_once admin details close
     }
 }
