@@ -108,7 +108,8 @@ impl Shared {
             ..Scan::default()
         };
         let deadline = self.deadline(options.timeout);
-        let lister = Lister { pages: self.raw_pages(&range, &scan, deadline), range, scan, seen: 0, hidden: 0 };
+        let page = deadline.renewed();
+        let lister = Lister { pages: self.raw_pages(&range, &scan, deadline), range, scan, page, seen: 0, hidden: 0 };
         let shared = Arc::clone(self);
         let name = target.name().to_owned();
         let count_only = options.count_only;
@@ -176,6 +177,8 @@ struct Lister {
     range: KeyRange,
     scan: Scan,
     pages: BoxStream<'static, Result<Page>>,
+    /// The deadline of each page.
+    page: Deadline,
     seen: usize,
     hidden: usize,
 }
@@ -202,7 +205,7 @@ impl Lister {
             // Hidden keys used up a part of the limit: as many again from the rest of the range, at the same revision.
             self.scan.limit = Some(self.hidden);
             (self.seen, self.hidden) = (0, 0);
-            self.pages = shared.raw_pages(&self.range, &self.scan, Deadline::new(shared.timeout));
+            self.pages = shared.raw_pages(&self.range, &self.scan, self.page.renewed());
         }
     }
 }

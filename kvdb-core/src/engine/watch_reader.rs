@@ -126,7 +126,7 @@ impl Shared {
         match options.start {
             WatchStart::Now => reader.start_now(fresh, &mut deadline).await?,
             WatchStart::After(revision) => reader.start_after(revision, &mut deadline).await?,
-            WatchStart::Current => reader.list(Closing::Synced).await?,
+            WatchStart::Current => reader.list(Closing::Synced, &deadline).await?,
             WatchStart::Snapshot(snapshot) => reader.start_from(&snapshot, &mut deadline).await?,
         }
         let revision = reader.delivered;
@@ -149,7 +149,7 @@ impl Reader {
     /// From now on: what a running upstream still has to tell from before is passed over.
     async fn start_now(&mut self, fresh: bool, deadline: &mut Deadline) -> Result<()> {
         if self.known.is_some() {
-            return self.know_present().await;
+            return self.know_present(deadline).await;
         }
         if !fresh {
             let key = probe(&self.range);
@@ -162,7 +162,7 @@ impl Reader {
         self.delivered = revision;
         // From the history to the subscription's position by a feed of its own; it also refuses what cannot be.
         let joined = match self.own_feed(deadline).await {
-            Ok(feed) if self.known.is_some() => self.know_at(revision).await.map(|()| feed),
+            Ok(feed) if self.known.is_some() => self.know_at(revision, deadline).await.map(|()| feed),
             joined => joined,
         };
         match joined {
@@ -173,7 +173,7 @@ impl Reader {
             Err(error) if matches!(error.kind(), ErrorKind::Compacted { .. }) && self.on_gap == OnGap::Resync => {
                 self.delivered = self.subscription.position;
                 self.known = Some(Known::new(self.previous));
-                self.list(Closing::Resynced).await
+                self.list(Closing::Resynced, deadline).await
             }
             Err(error) => Err(error),
         }
@@ -186,7 +186,7 @@ impl Reader {
         }
         let known = self.known.get_or_insert_with(|| Known::new(self.previous));
         snapshot.entries(&self.range).await?.iter().for_each(|entry| known.put(entry));
-        let (present, revision) = self.shared.present(&self.range).await?;
+        let (present, revision) = self.shared.present(&self.range, deadline.renewed()).await?;
         self.delivered = snapshot.revision();
         self.tell_differences(&present, revision);
         if revision > snapshot.revision() {
@@ -211,8 +211,8 @@ impl Reader {
 
     /// Delivers the present state before anything else. Its first page is read now: what is written after the call has
     /// returned is a change and not a part of the state.
-    async fn list(&mut self, closing: Closing) -> Result<()> {
-        let mut pages = self.shared.raw_pages(&self.range, &Scan::default(), Deadline::new(self.shared.timeout));
+    async fn list(&mut self, closing: Closing, deadline: &Deadline) -> Result<()> {
+        let mut pages = self.shared.raw_pages(&self.range, &Scan::default(), deadline.renewed());
         if let Some(page) = pages.next().await.transpose()? {
             self.tell_page(page);
         }
@@ -221,18 +221,18 @@ impl Reader {
     }
 
     /// Learns the state at the start without delivering it.
-    async fn know_present(&mut self) -> Result<()> {
-        let (present, revision) = self.shared.present(&self.range).await?;
+    async fn know_present(&mut self, deadline: &Deadline) -> Result<()> {
+        let (present, revision) = self.shared.present(&self.range, deadline.renewed()).await?;
         self.learn(&present);
         self.delivered = self.delivered.max(revision);
         Ok(())
     }
 
-    async fn know_at(&mut self, revision: Revision) -> Result<()> {
+    async fn know_at(&mut self, revision: Revision, deadline: &Deadline) -> Result<()> {
         // Without REVISION_READS the feed was granted only because nothing has changed since.
         let at = self.shared.require(Capabilities::REVISION_READS).is_ok().then_some(revision);
         let scan = Scan { read: Read { at, ..Read::default() }, ..Scan::default() };
-        let mut pages = self.shared.raw_pages(&self.range, &scan, Deadline::new(self.shared.timeout));
+        let mut pages = self.shared.raw_pages(&self.range, &scan, deadline.renewed());
         while let Some(page) = pages.next().await.transpose()? {
             self.learn(&page.entries);
         }
@@ -317,7 +317,7 @@ impl Reader {
         if self.known.is_none() || !lost {
             return Err(error);
         }
-        let (present, revision) = self.shared.present(&self.range).await?;
+        let (present, revision) = self.shared.present(&self.range, self.shared.deadline(None)).await?;
         self.listing = None;
         self.tell_differences(&present, revision);
         self.queue.push_back(closing.event(revision));
@@ -372,7 +372,7 @@ impl Reader {
         }
         let mut deadline = Deadline::new(self.shared.timeout);
         let (subscription, _) = self.shared.subscribe(&self.range, self.previous, &mut deadline).await?;
-        let (present, revision) = self.shared.present(&self.range).await?;
+        let (present, revision) = self.shared.present(&self.range, self.shared.deadline(None)).await?;
         self.subscription = subscription;
         self.own = None;
         self.tell(&Changes::Resync { revision, present })

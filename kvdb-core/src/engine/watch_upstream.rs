@@ -153,8 +153,8 @@ impl Shared {
     }
 
     /// The whole range now.
-    pub(super) async fn present(self: &Arc<Self>, range: &KeyRange) -> Result<(Vec<Entry>, Revision)> {
-        let mut pages = self.raw_pages(range, &Scan::default(), Deadline::new(self.timeout));
+    pub(super) async fn present(self: &Arc<Self>, range: &KeyRange, page: Deadline) -> Result<(Vec<Entry>, Revision)> {
+        let mut pages = self.raw_pages(range, &Scan::default(), page);
         let (mut present, mut revision) = (Vec::new(), Revision::ZERO);
         while let Some(page) = pages.next().await.transpose()? {
             present.extend(page.entries);
@@ -229,7 +229,7 @@ async fn reopen(shared: &Weak<Shared>, stage: &Stage, spec: &WatchSpec, mut brok
         match registered {
             Ok(feed) if resumable => return Ok(feed),
             // Without history only the state itself tells what happened meanwhile.
-            Ok(feed) => match shared.present(&spec.range).await {
+            Ok(feed) => match shared.present(&spec.range, shared.deadline(None)).await {
                 Ok((present, revision)) => {
                     stage.tell(Step::Changes(Changes::Resync { revision, present }));
                     return Ok(feed);

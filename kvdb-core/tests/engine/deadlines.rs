@@ -234,3 +234,23 @@ async fn a_ttl_that_ends_before_the_write_is_an_error_and_no_endless_try() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_is_registered_within_its_own_deadline_whatever_it_has_to_read() {
+    let (faulty, kv) = store();
+    let written = kv.put("d/a", "1").await.unwrap();
+    // With the range watched already, only the readings are left to ask of the store.
+    let _running = kv.watch_tree("d").await.unwrap();
+    faulty.silent.store(true, Ordering::SeqCst);
+    for watch in [
+        kv.watch_tree("d").current(),
+        kv.watch_tree("d"),
+        kv.watch_tree("d").on_gap(OnGap::Resync),
+        kv.watch_tree("d").after(written.modified_index).on_gap(OnGap::Resync),
+    ] {
+        let began = tokio::time::Instant::now();
+        let error = watch.timeout(SHORT).await.unwrap_err();
+        assert_eq!(error.kind(), &ErrorKind::Timeout);
+        assert!(began.elapsed() < Duration::from_secs(1), "{:?} instead of {SHORT:?}", began.elapsed());
+    }
+}
