@@ -108,6 +108,12 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         Err(Error::unsupported(Capabilities::NATIVE_TXN))
     }
 
+    /// Reads several different keys in one step, aligned with `keys`: each answer is as of the same moment. `None` where
+    /// the store cannot, or not so many; each is then read by [`Backend::get`].
+    async fn get_together(&self, _keys: &[Key]) -> Result<Option<Vec<Fetched>>> {
+        Ok(None)
+    }
+
     /// Keeps the present revision readable until the pin is dropped, where that costs nothing; `None` elsewhere.
     fn pin(&self) -> Option<Pin> {
         None
@@ -115,13 +121,7 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
 
     /// Administers users and members (USERS, MEMBERS).
     async fn admin(&self, request: &AdminRequest) -> Result<AdminReply> {
-        Err(Error::unsupported(match request {
-            AdminRequest::AddUser { .. }
-            | AdminRequest::RemoveUser { .. }
-            | AdminRequest::GrantUserAccess { .. }
-            | AdminRequest::RevokeUserAccess { .. } => Capabilities::USERS,
-            _ => Capabilities::MEMBERS,
-        }))
+        Err(Error::unsupported(request.needs()))
     }
 
     /// The store's way to answer without waiting, if it has one.

@@ -12,12 +12,15 @@ use kvdb_core::{Event, KvAction, KvPair, Revision};
 
 /// One change, as a writer was answered or a reader was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Told {
-    pub(crate) revision: Revision,
-    pub(crate) key: String,
+pub struct Told {
+    /// The revision of the change.
+    pub revision: Revision,
+    /// The key.
+    pub key: String,
     /// `None` for a deletion.
-    pub(crate) value: Option<Bytes>,
-    pub(crate) created: Revision,
+    pub value: Option<Bytes>,
+    /// The revision that made this incarnation of the key.
+    pub created: Revision,
 }
 
 impl Told {
@@ -35,16 +38,16 @@ impl Told {
 
 /// What concurrent writers were answered, by revision.
 #[derive(Debug, Default)]
-pub(crate) struct Truth(Mutex<BTreeMap<(Revision, String), Told>>);
+pub struct Truth(Mutex<BTreeMap<(Revision, String), Told>>);
 
 impl Truth {
     /// Notes an answered put.
-    pub(crate) fn put(&self, pair: &KvPair) {
+    pub fn put(&self, pair: &KvPair) {
         self.note(pair, Some(pair.value.clone()));
     }
 
     /// Notes an answered deletion.
-    pub(crate) fn deleted(&self, pair: &KvPair) {
+    pub fn deleted(&self, pair: &KvPair) {
         self.note(pair, None);
     }
 
@@ -54,13 +57,13 @@ impl Truth {
     }
 
     /// Everything above a revision whose key passes, in order of revision and key.
-    pub(crate) fn above(&self, after: Revision, filter: impl Fn(&str) -> bool) -> Vec<Told> {
+    pub fn above(&self, after: Revision, filter: impl Fn(&str) -> bool) -> Vec<Told> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.values().filter(|told| told.revision > after && filter(&told.key)).cloned().collect()
     }
 
     /// The greatest revision that was answered.
-    pub(crate) fn last(&self) -> Revision {
+    pub fn last(&self) -> Revision {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.keys().next_back().map_or(Revision::ZERO, |(revision, _)| *revision)
     }
@@ -68,7 +71,7 @@ impl Truth {
 
 /// Follows one stream and refuses the first event that breaks a rule.
 #[derive(Debug)]
-pub(crate) struct Checker {
+pub struct Checker {
     prefix: String,
     previous: bool,
     start: Revision,
@@ -83,7 +86,7 @@ pub(crate) struct Checker {
 
 impl Checker {
     /// A stream of the keys that begin with `prefix`, from `start` (exclusive), where nothing was there.
-    pub(crate) fn from_empty(prefix: &str, start: Revision) -> Self {
+    pub fn from_empty(prefix: &str, start: Revision) -> Self {
         Self {
             prefix: prefix.to_owned(),
             previous: false,
@@ -98,38 +101,38 @@ impl Checker {
     }
 
     /// A stream from the middle: what was there at the start shows with the first event of each key.
-    pub(crate) fn from_the_middle(prefix: &str, start: Revision) -> Self {
+    pub fn from_the_middle(prefix: &str, start: Revision) -> Self {
         Self { replayed: false, ..Self::from_empty(prefix, start) }
     }
 
     /// A stream that begins with the present state.
-    pub(crate) fn from_current(prefix: &str) -> Self {
+    pub fn from_current(prefix: &str) -> Self {
         Self { synced: false, ..Self::from_empty(prefix, Revision::ZERO) }
     }
 
     /// The events carry the pair before them: compare it with the replayed state.
-    pub(crate) fn with_previous(mut self) -> Self {
+    pub fn with_previous(mut self) -> Self {
         self.previous = true;
         self
     }
 
     /// The revision of the last change.
-    pub(crate) fn last(&self) -> Revision {
+    pub fn last(&self) -> Revision {
         self.told.last().map_or(self.start, |told| told.revision)
     }
 
     /// What was told, without the present state that a `current` stream began with.
-    pub(crate) fn told(&self) -> &[Told] {
+    pub fn told(&self) -> &[Told] {
         &self.told
     }
 
     /// Where the stream began: for a `current` stream the revision of its `Synced`.
-    pub(crate) fn start(&self) -> Revision {
+    pub fn start(&self) -> Revision {
         self.start
     }
 
     /// The present state by replay.
-    pub(crate) fn state(&self) -> BTreeMap<String, Bytes> {
+    pub fn state(&self) -> BTreeMap<String, Bytes> {
         self.state.iter().map(|(key, (_, value))| (key.clone(), value.clone())).collect()
     }
 
@@ -137,7 +140,7 @@ impl Checker {
     ///
     /// # Errors
     /// The rule that it breaks.
-    pub(crate) fn take(&mut self, event: &Event) -> Result<(), String> {
+    pub fn take(&mut self, event: &Event) -> Result<(), String> {
         match event {
             Event::Progress(revision) => {
                 self.bookmark = self.bookmark.max(*revision);
@@ -237,7 +240,7 @@ impl Checker {
     ///
     /// # Errors
     /// The first difference.
-    pub(crate) fn finish(&self, truth: &Truth) -> Result<(), String> {
+    pub fn finish(&self, truth: &Truth) -> Result<(), String> {
         let expected = truth.above(self.start, |key| key.starts_with(&self.prefix));
         let mut told = self.told.clone();
         told.sort_by(|a, b| (a.revision, &a.key).cmp(&(b.revision, &b.key)));
@@ -257,7 +260,7 @@ impl Checker {
     ///
     /// # Errors
     /// The first difference.
-    pub(crate) fn resume(&self, second: &Self) -> Result<(), String> {
+    pub fn resume(&self, second: &Self) -> Result<(), String> {
         let rest: Vec<_> = self.told.iter().filter(|told| told.revision > second.start).collect();
         let again: Vec<_> = second.told.iter().collect();
         if rest == again {

@@ -1,10 +1,11 @@
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kvdb_core::{Backend, Capabilities, Handle, Key, Limits, Options, Result};
 
 use crate::decorate::Without;
-use crate::{Place, Store};
+use crate::{Place, Store, Trial};
 
 /// What a trial works with: its place in the store under test. A clone is the same place.
 #[derive(Clone, Debug)]
@@ -26,10 +27,10 @@ impl fmt::Debug for Inner {
 }
 
 impl Ctx {
-    pub(crate) async fn new(store: Arc<dyn Store>, lacks: Capabilities) -> Result<Self> {
-        let place = store.place().await?;
+    pub(crate) async fn new(store: Arc<dyn Store>, trial: &Trial) -> Result<Self> {
+        let place = if trial.needs_its_own() { store.place_of_its_own().await? } else { store.place().await? };
         let domain = format!("trial-{:016x}", rand::random::<u64>());
-        Ok(Self { inner: Arc::new(Inner { store, place, domain, lacks }) })
+        Ok(Self { inner: Arc::new(Inner { store, place, domain, lacks: trial.lacks }) })
     }
 
     /// The store under test.
@@ -54,6 +55,13 @@ impl Ctx {
     #[must_use]
     pub fn limits(&self) -> Limits {
         self.inner.store.limits()
+    }
+
+    /// A TTL of about this length that the store grants.
+    #[must_use]
+    pub fn ttl(&self, wanted: Duration) -> Duration {
+        let limits = self.limits();
+        wanted.clamp(limits.ttl_min, limits.ttl_max.unwrap_or(Duration::MAX))
     }
 
     /// The trial's domain: nobody else uses it or a domain below it.

@@ -5,15 +5,22 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use kvdb_core::{Error, ErrorKind, Event, KvPair, Result, Watch};
+use kvdb_core::{Error, ErrorKind, Event, KvPair, Result, Revision, Watch};
 
 use crate::{Failure, Proof};
 
 /// How long a trial waits for what must come, far above what any store needs.
-pub const SOON: Duration = Duration::from_secs(20);
+pub const SOON: Duration = Duration::from_secs(60);
 
 /// How often a condition that no event announces is looked at.
 const AGAIN: Duration = Duration::from_millis(5);
+
+/// Pairs without the revision at which they were read, which rises with every write of others to a shared store.
+#[must_use]
+pub fn whenever_read(mut pairs: Vec<KvPair>) -> Vec<KvPair> {
+    pairs.iter_mut().for_each(|pair| pair.kvdb_index = Revision::ZERO);
+    pairs
+}
 
 /// Waits until `condition` answers true, looking again and again; fails naming `what` after [`SOON`].
 ///
@@ -118,6 +125,19 @@ pub async fn next_pair(watch: &mut Watch) -> Proof<KvPair> {
     loop {
         if let Event::Put(pair) | Event::Delete(pair) | Event::Expire(pair) = next_event(watch).await? {
             return Ok(pair);
+        }
+    }
+}
+
+/// The next event that has a pair, within [`SOON`]; progress and markers are passed over.
+///
+/// # Errors
+/// When none comes, or the watch ends or fails.
+pub async fn next_change(watch: &mut Watch) -> Proof<Event> {
+    loop {
+        let event = next_event(watch).await?;
+        if event.pair().is_some() {
+            return Ok(event);
         }
     }
 }

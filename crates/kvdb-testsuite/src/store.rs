@@ -27,6 +27,18 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         false
     }
 
+    /// Whether a put makes its key anew where the key gets a lease, loses the one it has or moves to one of another TTL
+    /// (contract 6.4: ZooKeeper, whose leases are sessions, one for each TTL of a handle).
+    fn leases_make_anew(&self) -> bool {
+        false
+    }
+
+    /// Whether the store is real servers that share this machine with all trials, so that one may fail for want of time
+    /// alone. Such a trial is made once more, at most [`crate::UNSTEADY`] in a run, and told as `unsteady`.
+    fn shares_the_machine(&self) -> bool {
+        false
+    }
+
     /// What the names of its trials end with: the backend's name, unless it is tested in several ways.
     fn label(&self) -> String {
         self.name().to_owned()
@@ -47,6 +59,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// A fresh place for one trial: an empty store, or a shared one in which nobody else uses the trial's domain.
     async fn place(&self) -> Result<Box<dyn Place>>;
+
+    /// A place in a store that this trial has to itself: it restarts the store, compacts it, or counts what the store
+    /// does. The same as any place where each is a store of its own.
+    async fn place_of_its_own(&self) -> Result<Box<dyn Place>> {
+        self.place().await
+    }
 }
 
 /// Where one trial takes place. Dropping it removes what it left.

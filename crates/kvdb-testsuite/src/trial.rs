@@ -15,6 +15,8 @@ pub struct Trial {
     pub needs: Capabilities,
     /// For a twin: the capability without which the calls answer `Unsupported`. The twin's handles lack it.
     pub lacks: Capabilities,
+    /// It compacts a store that can, without being about that.
+    pub alone: bool,
     /// Proves it.
     pub run: fn(Ctx) -> BoxFuture<'static, Proof>,
 }
@@ -27,6 +29,12 @@ impl Trial {
         let (chapter, statement) = first.split_once('.')?;
         (chapter.parse::<u32>().is_ok() && statement.parse::<u32>().is_ok()).then_some(first)
     }
+
+    /// Whether the trial would disturb others in the same store: it restarts or compacts it.
+    #[must_use]
+    pub(crate) fn needs_its_own(&self) -> bool {
+        self.needs.intersects(Capabilities::DURABLE | Capabilities::COMPACT) || self.alone || self.number().is_none()
+    }
 }
 
 impl fmt::Debug for Trial {
@@ -38,6 +46,8 @@ impl fmt::Debug for Trial {
 /// Lists trials as `pub(crate) const TRIALS: &[Trial]`. Each line is a name and an `async fn(Ctx) -> Proof`, with
 /// `needs` and the capabilities of the store that the trial is about, or with `lacks` for a twin:
 ///
+/// `@alone` before the function gives it a store that no other trial uses at the same time.
+///
 /// ```ignore
 /// trials! {
 ///     "5.6 a listing at a past revision shows it", needs(REVISION_READS) => at_a_past_revision;
@@ -46,12 +56,13 @@ impl fmt::Debug for Trial {
 /// ```
 #[macro_export]
 macro_rules! trials {
-    ($($name:literal $(, needs($($need:ident)|+))? $(, lacks($lack:ident))? => $run:path;)*) => {
+    ($($name:literal $(, needs($($need:ident)|+))? $(, lacks($lack:ident))? => $(@$alone:ident)? $run:path;)*) => {
         /// The trials of this chapter.
         pub(crate) const TRIALS: &[$crate::Trial] = &[$($crate::Trial {
             name: $name,
             needs: kvdb_core::Capabilities::empty()$($(.union(kvdb_core::Capabilities::$need))+)?,
             lacks: kvdb_core::Capabilities::empty()$(.union(kvdb_core::Capabilities::$lack))?,
+            alone: { const MARKS: &[&str] = &[$(stringify!($alone))?]; !MARKS.is_empty() },
             run: |ctx| Box::pin($run(ctx)),
         }),*];
     };

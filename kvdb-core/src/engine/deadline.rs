@@ -73,6 +73,20 @@ impl Deadline {
         }
     }
 
+    /// Runs a call that may be done twice without harm: over time it is `Timeout` and ambiguous. Tries again while the
+    /// store cannot be reached, whether a try was sent or not.
+    pub(crate) async fn harmless<T, F: Future<Output = Result<T>>>(
+        &mut self,
+        mut attempt: impl FnMut() -> F,
+    ) -> Result<T> {
+        loop {
+            match self.once(Retry::Ambiguous, attempt()).await {
+                Err(error) if is_out_of_reach(&error) && error.retry() != Retry::Never => self.pause(error).await?,
+                result => return result,
+            }
+        }
+    }
+
     /// Waits a little before another try; gives `error` back when there is no time left for one.
     pub(crate) async fn pause(&mut self, error: Error) -> Result<()> {
         let at = self.at();
@@ -104,7 +118,11 @@ impl Deadline {
 
 /// Whether surely nothing was done and the next moment may be better.
 pub(crate) fn is_transient(error: &Error) -> bool {
-    error.retry() == Retry::Safe && matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::NoQuorum)
+    error.retry() == Retry::Safe && is_out_of_reach(error)
+}
+
+fn is_out_of_reach(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::NoQuorum)
 }
 
 /// That much later than now, or as late as the clock goes.

@@ -99,6 +99,15 @@ impl Domain {
         Ok(format!("{}{RESERVED}/lock/{name}/{RESERVED}/", self.prefix))
     }
 
+    /// How the absolute keys begin that belong to a directory: its own, and those of the locks in it.
+    pub(crate) fn places(&self, directory: &str) -> Result<Vec<String>> {
+        let name = normalize(directory)?;
+        if name.is_empty() {
+            return Ok(vec![self.prefix.clone()]);
+        }
+        Ok(vec![format!("{}{name}/", self.prefix), format!("{}{RESERVED}/lock/{name}/", self.prefix)])
+    }
+
     /// The user's text of an absolute key; `None` for what users do not see.
     pub(crate) fn relative<'k>(&self, key: &'k Key) -> Option<&'k str> {
         let inside = key.as_bytes().strip_prefix(self.prefix.as_bytes())?;
@@ -218,6 +227,23 @@ mod tests {
         }
         assert!(domain.key("a_kvdb/_kvdb2").is_ok());
         assert_eq!(domain.hiding_directory(&Key::from("app/a/_kvdb/b")), Some(&b"app/a/_kvdb/"[..]));
+    }
+
+    #[test]
+    fn the_places_of_a_directory_hold_its_keys_and_its_locks_and_nothing_beside_them() {
+        let domain = Domain::new("app").unwrap();
+        let inside = |key: &str| domain.places("/a//b/").unwrap().iter().any(|place| key.starts_with(place.as_str()));
+        assert!(inside(&domain.key("a/b/c").unwrap().to_string()));
+        assert!(inside(&domain.lock_directory("a/b").unwrap()));
+        assert!(inside(&domain.lock_directory("a/b/c").unwrap()));
+        for beside in ["a/b", "a/bc", "a/c"] {
+            assert!(!inside(&domain.key(beside).unwrap().to_string()), "{beside}");
+        }
+        assert!(!inside(&domain.lock_directory("a").unwrap()));
+        assert!(!inside(&domain.lock_directory("a/bc").unwrap()));
+        assert_eq!(domain.places("").unwrap(), ["app/"]);
+        assert_eq!(Domain::new("").unwrap().places("").unwrap(), [""]);
+        assert!(domain.places("a/../b").is_err());
     }
 
     #[test]

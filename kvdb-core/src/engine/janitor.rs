@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::runtime;
 use tokio::sync::mpsc;
 
 use super::deadline::Deadline;
+use super::lock_queue::Place;
 use crate::{Backend, Batch, ErrorKind, Guard, Key, LeaseId, Op, Result, Revision};
 
 /// How long one try of a chore may take before it is tried anew.
@@ -17,8 +19,10 @@ const TRY: Duration = Duration::from_secs(10);
 /// Something to be cleaned up however long the store is out of reach.
 #[derive(Debug)]
 enum Chore {
-    /// Delete a key of ours; with a revision only if it is still that write.
-    Delete { key: Key, written: Option<Revision> },
+    /// Delete a key of ours if it is still this write.
+    Delete { key: Key, written: Revision },
+    /// Keep an enqueue that may be on its way from standing in a queue, for as long as its lease lives.
+    Void { place: Place, lease: LeaseId },
     /// End a lease of ours and its keys.
     Revoke(LeaseId),
 }
@@ -35,9 +39,13 @@ impl Janitor {
         Self(chores)
     }
 
-    pub(super) fn delete(&self, key: Key, written: Option<Revision>) {
+    pub(super) fn delete(&self, key: Key, written: Revision) {
         // A failed send means that the runtime is gone.
         let _ = self.0.send(Chore::Delete { key, written });
+    }
+
+    pub(super) fn void(&self, place: Place, lease: LeaseId) {
+        let _ = self.0.send(Chore::Void { place, lease });
     }
 
     pub(super) fn revoke(&self, lease: LeaseId) {
@@ -61,24 +69,11 @@ async fn work(backend: Arc<dyn Backend>, mut queue: mpsc::UnboundedReceiver<Chor
     let _ = tokio::time::timeout(TRY, chores.collect::<()>()).await;
 }
 
-/// A write whose outcome is unknown may still be on its way: its key is deleted again after these pauses.
-const LATE: [Duration; 3] = [Duration::from_secs(1), TRY, TRY];
-
 async fn until_done(backend: Arc<dyn Backend>, chore: Chore) {
-    until_done_once(&backend, &chore).await;
-    if let Chore::Delete { written: None, .. } = chore {
-        for pause in LATE {
-            tokio::time::sleep(pause).await;
-            until_done_once(&backend, &chore).await;
-        }
-    }
-}
-
-async fn until_done_once(backend: &Arc<dyn Backend>, chore: &Chore) {
     // One for all tries, so that the pauses grow: a broken store is not asked hundreds of times a second.
     let mut pauses = Deadline::new(Duration::MAX);
     loop {
-        let result = attempt(backend.as_ref(), chore, &mut Deadline::new(TRY)).await;
+        let result = attempt(backend.as_ref(), &chore, &mut Deadline::new(TRY)).await;
         match result {
             Ok(()) => return,
             Err(error)
@@ -100,9 +95,16 @@ async fn until_done_once(backend: &Arc<dyn Backend>, chore: &Chore) {
 async fn attempt(backend: &dyn Backend, chore: &Chore, deadline: &mut Deadline) -> Result<()> {
     match chore {
         Chore::Delete { key, written } => {
-            let guards = written.map(|written| Guard::Unchanged(key.clone(), written)).into_iter().collect();
+            let guards = vec![Guard::Unchanged(key.clone(), *written)];
             let batch = Batch { guards, ops: vec![Op::Delete { key: key.clone(), previous: false }] };
             // A conflict is as good: the key is gone or not ours.
+            deadline.write(|| backend.commit(&batch)).await.map(drop)
+        }
+        Chore::Void { place, lease } => {
+            let (key, lease) = (place.void.clone(), Some(lease.clone()));
+            let void = Op::Put { key, value: Bytes::new(), lease, previous: false };
+            let gone = Op::Delete { key: place.waiter.clone(), previous: false };
+            let batch = Batch { guards: Vec::new(), ops: vec![void, gone] };
             deadline.write(|| backend.commit(&batch)).await.map(drop)
         }
         Chore::Revoke(lease) => deadline.write(|| backend.revoke(lease)).await,

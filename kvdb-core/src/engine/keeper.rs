@@ -148,6 +148,16 @@ impl Keepers {
         Arc::clone(slots.entry(ttl).or_default())
     }
 
+    /// The store has ended a lease as it was asked to: whoever uses it here need not wait to be told.
+    pub(super) async fn lose(&self, lease: &LeaseId) {
+        let slots: Vec<Slot> = self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        for slot in slots {
+            if let Some(keeper) = slot.lock().await.as_ref().filter(|keeper| keeper.lease == *lease) {
+                keeper.lose();
+            }
+        }
+    }
+
     /// Takes every lease out, for its end: on close, or with the engine's drop.
     pub(super) fn drain(&self) -> Vec<LeaseId> {
         let slots = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));

@@ -151,6 +151,9 @@ impl Shared {
                 }
             };
             shared.ensure_open()?;
+            if let Some(page) = &page {
+                shared.seen.note(page.revision);
+            }
             Ok(page.map(|page| (page, (shared, range, scan, Some(pages), deadline))))
         }))
     }

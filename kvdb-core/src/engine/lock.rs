@@ -1,24 +1,22 @@
-//! Locks: a queue of waiter keys, each attached to the handle's kept-alive lease.
-//!
-//! A waiter's key is `<domain>/_kvdb/lock/<name>/_kvdb/<unique id>`; the holder is the waiter with the lowest created
-//! index, which is also its fencing token. Each waiter watches the one before it alone, so that a release wakes one.
+//! Locks: a caller's way through the queue. The holder is the waiter with the lowest created index, which is also its
+//! fencing token. Each waiter watches the one before it alone, so that a release wakes one.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use futures_util::StreamExt;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::deadline::{Deadline, later};
 use super::keeper::Share;
+use super::lock_call::{Forsaken, ToTheEnd};
 use super::lock_guard::{Held, LockGuard};
-use super::write::KeyWrite;
+use super::lock_ids::unique;
+use super::lock_queue::{Changed, Place, Queue};
 use super::{Shared, closed_error};
 use crate::{
-    Batch, CallOptions, Capabilities, Change, Changes, Entry, Error, ErrorKind, Guard, Key, KeyRange, KvAction,
-    LockHolder, LockOptions, Op, OpResult, Precondition, Result, Retry, Revision, Scan, WatchSpec,
+    CallOptions, Capabilities, Entry, Error, ErrorKind, Fetched, KvAction, LockHolder, LockOptions, Result, Retry,
 };
 
 /// What a waiter's key holds.
@@ -35,7 +33,15 @@ struct Waiter {
     share: Share,
 }
 
-/// A request for a lock. It runs in a task of the engine: a caller that goes away cannot leave it half done.
+/// How a waiter knows that it is the first of the queue.
+enum First {
+    /// It was listed so.
+    Listed,
+    /// The only one before it left.
+    Deduced,
+}
+
+/// A request for a lock. It runs to its end: a caller that goes away cannot leave it half done.
 struct Request {
     shared: Arc<Shared>,
     name: String,
@@ -73,216 +79,124 @@ impl Shared {
             until: later(wait),
             wait,
         };
-        self.check_key_size(&Key::from(format!("{}{:032x}", request.directory, 0)))?;
-        let (reply, answer) = oneshot::channel();
-        self.runtime.spawn(request.run(reply));
-        answer.await.map_err(|source| Error::new(ErrorKind::Closed, "the runtime is going down").with_source(source))?
+        self.check_key_size(&Place::new(&request.directory, &unique()).void)?;
+        ToTheEnd::new(&self.runtime, |forsaken| request.run(forsaken)).await
     }
 
     pub(super) async fn lock_holder(self: &Arc<Self>, name: &str, options: CallOptions) -> Result<Option<LockHolder>> {
         self.ensure_open()?;
         let directory = self.domain.lock_directory(name)?;
-        let (waiters, _) = self.waiters(&directory, self.deadline(options.timeout)).await?;
-        waiters.first().map(holder).transpose()
-    }
-
-    /// The waiters of a lock, the holder first, and the revision they were listed at.
-    async fn waiters(self: &Arc<Self>, directory: &str, deadline: Deadline) -> Result<(Vec<Entry>, Revision)> {
-        let mut pages = self.raw_pages(&KeyRange::prefix(directory.as_bytes()), &Scan::default(), deadline);
-        let (mut waiters, mut revision) = (Vec::new(), Revision::ZERO);
-        while let Some(page) = pages.next().await.transpose()? {
-            waiters.extend(page.entries);
-            revision = page.revision;
-        }
-        waiters.sort_by_key(|waiter: &Entry| waiter.created);
-        Ok((waiters, revision))
-    }
-
-    /// Deletes a waiter's key if it is still the one that was written; one that is gone is as good.
-    pub(super) async fn leave_queue(&self, key: &Key, token: Revision, deadline: &mut Deadline) -> Result<()> {
-        let batch = Batch {
-            guards: vec![Guard::Unchanged(key.clone(), token)],
-            ops: vec![Op::Delete { key: key.clone(), previous: false }],
-        };
-        #[cfg(kvdb_mutant = "unlock_without_owner_check")]
-        let batch = {
-            let directory = String::from_utf8_lossy(key.as_bytes()).rsplit_once('/').map(|(dir, _)| format!("{dir}/"));
-            let range = KeyRange::prefix(directory.unwrap_or_default().as_bytes());
-            let page = self.backend.list(&range, &Scan::default()).next().await.transpose()?.unwrap_or_default();
-            let first = page.entries.into_iter().min_by_key(|entry| entry.created);
-            let ops = first.into_iter().map(|entry| Op::Delete { key: entry.key, previous: false }).collect();
-            Batch { guards: Vec::new(), ops }
-        };
-        loop {
-            match deadline.write(|| self.backend.commit(&batch)).await {
-                Ok(_) => return Ok(()),
-                // The guard makes a second try harmless.
-                Err(error) if error.retry() == Retry::Ambiguous && *error.kind() != ErrorKind::Timeout => {
-                    deadline.pause(error).await?;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Resolves when the key is gone or rewritten. `after` is a revision at which it was there.
-    pub(super) async fn until_changed(&self, key: &Key, token: Revision, mut after: Revision) {
-        let resumable = self.require(Capabilities::WATCH_RESUME).is_ok();
-        let mut pause = Deadline::new(Duration::MAX);
-        loop {
-            let spec = WatchSpec::new(KeyRange::single(key.clone()), resumable.then_some(after), false);
-            let mut feed = match Deadline::new(self.timeout).one(self.backend.watch(&spec)).await {
-                Ok(feed) => feed,
-                Err(error) if *error.kind() == ErrorKind::Closed => return,
-                Err(error) => {
-                    // History may be gone: look at the key itself, then watch from there.
-                    if let Ok(now) = self.fetch(key, &mut Deadline::new(self.timeout)).await {
-                        if now.entry.is_none_or(|entry| entry.modified != token) {
-                            return;
-                        }
-                        after = now.revision;
-                    }
-                    if pause.pause(error).await.is_err() {
-                        return;
-                    }
-                    continue;
-                }
-            };
-            if !resumable {
-                // What happened before the registration only the key itself can tell.
-                match self.fetch(key, &mut Deadline::new(self.timeout)).await {
-                    Ok(now) if now.entry.as_ref().is_none_or(|entry| entry.modified != token) => return,
-                    Ok(_) => {}
-                    Err(error) => {
-                        if pause.pause(error).await.is_err() {
-                            return;
-                        }
-                        continue;
-                    }
-                }
-            }
-            while let Some(Ok(changes)) = feed.changes.next().await {
-                match changes {
-                    Changes::Batch { revision, changes } => {
-                        after = revision;
-                        let ours = |change: &Change| match change {
-                            Change::Put { entry, .. } => entry.key == *key && entry.modified != token,
-                            Change::Delete { key: deleted, .. } => deleted == key,
-                        };
-                        if changes.iter().any(ours) {
-                            return;
-                        }
-                    }
-                    Changes::Progress(revision) => after = after.max(revision),
-                    Changes::Resync { revision, present } => {
-                        after = revision;
-                        if !present.iter().any(|entry| entry.key == *key && entry.modified == token) {
-                            return;
-                        }
-                    }
-                }
-            }
-            let broken = Error::new(ErrorKind::Unavailable, "the watch broke");
-            if pause.pause(broken).await.is_err() {
-                return;
-            }
-        }
+        let queue = self.queue(&directory, self.deadline(options.timeout)).await?;
+        queue.waiters.first().map(holder).transpose()
     }
 }
 
 impl Request {
-    async fn run(self, mut reply: oneshot::Sender<Result<LockGuard>>) {
-        let waiter = match self.enqueue().await {
-            Ok(waiter) => waiter,
-            Err(error) => {
-                // Nobody may be there any more to hear it.
-                let _ = reply.send(Err(error));
-                return;
-            }
-        };
+    async fn run(self, forsaken: Forsaken) -> Result<LockGuard> {
+        let (waiter, queue) = self.enqueue().await?;
         let outcome = tokio::select! {
             biased;
-            () = reply.closed() => Err(Error::new(ErrorKind::Closed, "nobody waits for the lock any more")),
+            _ = forsaken => Err(Error::new(ErrorKind::Closed, "nobody waits for the lock any more")),
             () = self.shared.until_closed() => Err(closed_error()),
             () = waiter.share.keeper.until_lost() => Err(lease_lost()),
-            turn = self.turn(&waiter) => turn,
+            turn = self.turn(&waiter, queue) => turn,
             () = tokio::time::sleep_until(self.until) => self.last_look(&waiter).await,
         };
         match outcome {
             // A guard that nobody takes any more releases itself by its drop.
-            Ok(()) => drop(reply.send(Ok(self.guard(waiter)))),
+            Ok(first) => Ok(self.guard(waiter, matches!(first, First::Deduced))),
             Err(error) => {
                 self.undo(&waiter).await;
-                let _ = reply.send(Err(error));
+                Err(error)
             }
         }
     }
 
     /// Puts a waiter into the queue, to the end: the key is there, or surely never will be for long.
-    async fn enqueue(&self) -> Result<Waiter> {
+    async fn enqueue(&self) -> Result<(Waiter, Option<Queue>)> {
         let ticket = Ticket { id: self.id.clone(), since: milliseconds(SystemTime::now()) };
-        let value = serde_json::to_vec(&ticket).map_err(|source| {
-            Error::new(ErrorKind::Serialization, "the lock's id has no JSON form").with_source(source)
-        })?;
-        let key = Key::from(format!("{}{}", self.directory, unique()));
+        let value: Bytes = serde_json::to_vec(&ticket)
+            .map_err(|source| {
+                Error::new(ErrorKind::Serialization, "the lock's id has no JSON form").with_source(source)
+            })?
+            .into();
         // A TTL shorter than a round trip never lasts until the write.
         let mut lives = 2_u32;
+        let mut deadline = Deadline::new(self.timeout);
         loop {
-            let mut deadline = Deadline::new(self.timeout);
             let share = self.shared.keeper(self.ttl, &mut deadline).await?;
-            let lease = share.keeper.lease.clone();
-            let op =
-                Op::Put { key: key.clone(), value: value.clone().into(), lease: Some(lease.clone()), previous: false };
-            // The key is unique: whoever finds it with our lease has found our own write.
-            let write = KeyWrite { key: &key, op, when: Precondition::absent(), fence: None, ours: Some(&lease) };
-            match self.shared.write_key(write, &mut deadline).await {
-                Ok((_, OpResult::Put { entry, .. })) => return Ok(Waiter { entry, share }),
-                Ok(_) => return Err(super::write::mismatched_answer()),
-                Err(error) if *error.kind() == ErrorKind::LeaseNotFound => {
-                    // The store has ended the lease: whoever else holds it need not wait to be told.
-                    share.keeper.lose();
-                    lives = lives.checked_sub(1).ok_or_else(lease_lost)?;
-                }
-                Err(error) => {
-                    if error.retry() == Retry::Ambiguous {
-                        self.shared.janitor.delete(key, None);
-                    }
-                    return Err(error);
-                }
+            let place = Place::new(&self.directory, &self.shared.waiter_ids.take());
+            let lease = &share.keeper.lease;
+            let error = match self.shared.enqueue(&self.directory, &place, &value, lease, &mut deadline).await {
+                Ok((entry, queue)) => return Ok((Waiter { entry, share }, queue)),
+                Err(error) => error,
+            };
+            if *error.kind() == ErrorKind::LeaseNotFound {
+                // The store has ended the lease: whoever else holds it need not wait to be told.
+                share.keeper.lose();
+                lives = lives.checked_sub(1).ok_or_else(lease_lost)?;
+                deadline = deadline.renewed();
+                continue;
             }
+            if error.retry() != Retry::Ambiguous {
+                return Err(error);
+            }
+            let in_time = *error.kind() != ErrorKind::Timeout;
+            // The key is unique: whoever finds it has found our own write.
+            if in_time
+                && let Ok(Fetched { entry: Some(entry), .. }) = self.shared.fetch(&place.waiter, &mut deadline).await
+            {
+                return Ok((Waiter { entry, share }, None));
+            }
+            // It may be on its way still. It is kept from the queue, and the next try stands there under another name.
+            self.shared.janitor.void(place, lease.clone());
+            if !in_time {
+                return Err(error);
+            }
+            deadline.pause(error).await?;
         }
     }
 
-    /// Resolves when the waiter is the first of the queue.
-    async fn turn(&self, waiter: &Waiter) -> Result<()> {
+    /// Resolves when the waiter is the first of the queue, which may be known as it was right after the enqueue.
+    ///
+    /// Whoever is listed behind the enqueue cannot come before it any more. So once the only one before it was deleted
+    /// it is the first without another look, unless it was deleted itself: then the guard learns that it is lost.
+    async fn turn(&self, waiter: &Waiter, mut known: Option<Queue>) -> Result<First> {
         loop {
-            let (waiters, revision) = self.shared.waiters(&self.directory, Deadline::new(self.timeout)).await?;
-            if !waiters.iter().any(|other| other.key == waiter.entry.key) {
+            let queue = match known.take() {
+                Some(queue) => queue,
+                None => self.shared.queue(&self.directory, Deadline::new(self.timeout)).await?,
+            };
+            if !queue.waiters.iter().any(|other| other.key == waiter.entry.key) {
                 return Err(lease_lost());
             }
-            let before = waiters.iter().take_while(|other| other.created < waiter.entry.created).last();
-            let Some(before) = before else { return Ok(()) };
+            let place = queue.waiters.iter().take_while(|other| other.created < waiter.entry.created).count();
+            let before = place.checked_sub(1).and_then(|before| queue.waiters.get(before));
+            let Some(before) = before else { return Ok(First::Listed) };
             if self.wait.is_zero() {
-                return Err(taken(waiters.first(), self.wait));
+                return Err(taken(queue.waiters.first(), self.wait));
             }
-            self.shared.until_changed(&before.key, before.modified, revision).await;
+            let changed = self.shared.until_changed(&before.key, before.modified, queue.revision).await;
             self.shared.ensure_open()?;
+            if changed == Changed::Deleted && place == 1 && waiter.share.keeper.is_alive() {
+                return Ok(First::Deduced);
+            }
         }
     }
 
     /// When the wait is over: who holds the lock, unless it is ours by now. A store that cannot be reached is named as
     /// such.
-    async fn last_look(&self, waiter: &Waiter) -> Result<()> {
+    async fn last_look(&self, waiter: &Waiter) -> Result<First> {
         let limit = self.timeout.min(Duration::from_secs(2));
-        let (waiters, _) = self.shared.waiters(&self.directory, Deadline::new(limit)).await.map_err(|error| {
+        let queue = self.shared.queue(&self.directory, Deadline::new(limit)).await.map_err(|error| {
             if *error.kind() == ErrorKind::Timeout {
                 return Error::new(ErrorKind::Unavailable, "the store did not say who holds the lock")
                     .with_source(error);
             }
             error
         })?;
-        match waiters.first() {
-            Some(first) if first.key == waiter.entry.key => Ok(()),
+        match queue.waiters.first() {
+            Some(first) if first.key == waiter.entry.key => Ok(First::Listed),
             first => Err(taken(first, self.wait)),
         }
     }
@@ -292,11 +206,11 @@ impl Request {
         let mut deadline = Deadline::new(self.timeout.min(Duration::from_secs(2)));
         let (key, token) = (&waiter.entry.key, waiter.entry.modified);
         if !self.shared.is_closed() && self.shared.leave_queue(key, token, &mut deadline).await.is_err() {
-            self.shared.janitor.delete(key.clone(), Some(token));
+            self.shared.janitor.delete(key.clone(), token);
         }
     }
 
-    fn guard(self, waiter: Waiter) -> LockGuard {
+    fn guard(self, waiter: Waiter, deduced: bool) -> LockGuard {
         let mut pair = crate::KvPair::new(self.name.clone(), waiter.entry.value.clone());
         pair.action = KvAction::Create;
         pair.created_index = waiter.entry.created;
@@ -305,12 +219,8 @@ impl Request {
         pair.lease = waiter.entry.lease.clone();
         pair.version = waiter.entry.version;
         pair.ttl = Some(self.ttl);
-        LockGuard::new(
-            Held::new(self.shared, waiter.entry.key, waiter.entry.modified, waiter.share),
-            pair,
-            self.id,
-            self.hold,
-        )
+        let key = (waiter.entry.key, waiter.entry.modified);
+        LockGuard::new(Held::new(self.shared, key, waiter.share, pair, self.hold, deduced), self.id)
     }
 }
 
@@ -331,11 +241,6 @@ fn taken(first: Option<&Entry>, wait: Duration) -> Error {
 
 fn lease_lost() -> Error {
     Error::new(ErrorKind::LockLost, "the lease ran out while waiting; take the lock again").with_retry(Retry::Safe)
-}
-
-/// 128 random bits as text: no two are ever equal.
-fn unique() -> String {
-    format!("{:032x}", rand::random::<u128>())
 }
 
 fn milliseconds(time: SystemTime) -> u64 {

@@ -2,15 +2,20 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::Shared;
-use super::deadline::{Deadline, later};
+use super::deadline::{Deadline, later_than};
 use super::keeper::Share;
-use crate::{CallOptions, Error, ErrorKind, Fence, Handle, Key, KvPair, Kvdb, Operation, Result, Revision};
+use super::lock_fresh::UNWATCHED;
+use crate::{
+    CallOptions, Capabilities, Error, ErrorKind, Fence, Handle, Key, KvPair, Kvdb, Operation, Result, Revision,
+};
 
 /// A lock that is held until it is released, dropped or lost. Derefs to its pair, whose key is the lock's name.
 ///
@@ -19,17 +24,23 @@ use crate::{CallOptions, Error, ErrorKind, Fence, Handle, Key, KvPair, Kvdb, Ope
 #[must_use = "the lock is released when its guard is dropped"]
 pub struct LockGuard {
     held: Arc<Held>,
-    pair: KvPair,
     id: String,
     handle: OnceLock<Handle>,
 }
 
-/// The part of a guard that its tasks share.
+/// The part of a guard that its task shares.
 pub(super) struct Held {
     shared: Arc<Shared>,
     key: Key,
     token: Revision,
     share: Share,
+    pair: KvPair,
+    hold: Option<Duration>,
+    since: Instant,
+    /// Nobody has looked whether the key stood in the queue when its turn came.
+    deduced: bool,
+    /// A task watches over it.
+    attended: AtomicBool,
     state: watch::Sender<State>,
 }
 
@@ -45,22 +56,51 @@ enum State {
 }
 
 impl Held {
-    pub(super) fn new(shared: Arc<Shared>, key: Key, token: Revision, share: Share) -> Self {
-        Self { shared, key, token, share, state: watch::Sender::new(State::Held) }
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        (key, token): (Key, Revision),
+        share: Share,
+        pair: KvPair,
+        hold: Option<Duration>,
+        deduced: bool,
+    ) -> Self {
+        let (since, attended, state) = (Instant::now(), AtomicBool::new(false), watch::Sender::new(State::Held));
+        Self { shared, key, token, share, pair, hold, since, deduced, attended, state }
     }
 
-    /// Moves from Held to `next`; false if it was not held any more.
+    /// Has the lock watched over from now on, unless it is already or is not held any more.
+    pub(super) fn attend(self: &Arc<Self>) {
+        if *self.state.borrow() == State::Held && !self.attended.swap(true, Ordering::AcqRel) {
+            self.shared.runtime.spawn(Arc::clone(self).guard());
+        }
+    }
+
+    /// Moves from Held to `next` and tells it; false if it was not held any more.
     fn leave(&self, next: State) -> bool {
-        let left = self.state.send_if_modified(|state| {
-            let held = *state == State::Held;
-            if held {
+        let left = self.leave_untold(next);
+        if left {
+            self.tell();
+        }
+        left
+    }
+
+    /// As [`Held::leave`], but whoever waits for it learns it by [`Held::tell`] only.
+    fn leave_untold(&self, next: State) -> bool {
+        let mut left = false;
+        self.state.send_if_modified(|state| {
+            left = *state == State::Held;
+            if left {
                 *state = next;
             }
-            held
+            false
         });
         // A guard may be kept long after: its lease need not be.
         self.share.give_back();
         left
+    }
+
+    fn tell(&self) {
+        self.state.send_modify(|_| {});
     }
 
     async fn until_left(&self) -> State {
@@ -69,10 +109,26 @@ impl Held {
         left.map_or(State::Released, |state| *state)
     }
 
+    /// Resolves when the lock's key is gone.
+    async fn until_gone(&self) {
+        if self.shared.require(Capabilities::WATCH_RESUME).is_ok() {
+            if self.deduced {
+                let now = self.shared.fetch(&self.key, &mut Deadline::new(self.shared.timeout)).await;
+                if now.is_ok_and(|now| now.entry.is_none_or(|entry| entry.modified != self.token)) {
+                    return;
+                }
+            }
+            // A watch that can begin in the past misses nothing by beginning late.
+            tokio::time::sleep_until(self.since + UNWATCHED).await;
+        }
+        self.shared.until_changed(&self.key, self.token, self.token).await;
+    }
+
     /// Watches over a held lock: tells its loss once, and once when it is held too long.
-    async fn guard(self: Arc<Self>, name: String, hold: Option<Duration>) {
-        let mut too_long = hold.map(|hold| (hold, later(hold)));
-        let changed = self.shared.until_changed(&self.key, self.token, self.token);
+    async fn guard(self: Arc<Self>) {
+        let name = &self.pair.key;
+        let mut too_long = self.hold.map(|hold| (hold, later_than(self.since, hold)));
+        let changed = self.until_gone();
         tokio::pin!(changed);
         loop {
             let timer = async {
@@ -93,13 +149,13 @@ impl Held {
                 () = timer => {
                     if let Some((hold, _)) = too_long.take() {
                         let error = Error::new(ErrorKind::LockHoldTimeout, format!("held for longer than {hold:?}; it stays held"));
-                        self.shared.fatal(&self.shared.explain(Operation::Lock, &name, error));
+                        self.shared.fatal(&self.shared.explain(Operation::Lock, name, error));
                     }
                 }
             }
         }
         if !self.shared.is_closed() && self.leave(State::Lost) {
-            self.shared.fatal(&self.shared.explain(Operation::Lock, &name, lost()));
+            self.shared.fatal(&self.shared.explain(Operation::Lock, name, lost()));
         }
     }
 }
@@ -109,16 +165,21 @@ fn lost() -> Error {
 }
 
 impl LockGuard {
-    pub(super) fn new(held: Held, pair: KvPair, id: String, hold: Option<Duration>) -> Self {
+    pub(super) fn new(held: Held, id: String) -> Self {
         let held = Arc::new(held);
-        held.shared.runtime.spawn(Arc::clone(&held).guard(pair.key.clone(), hold));
-        Self { held, pair, id, handle: OnceLock::new() }
+        let resumable = held.shared.require(Capabilities::WATCH_RESUME).is_ok();
+        if resumable && !held.deduced && held.hold.is_none_or(|hold| hold > UNWATCHED) {
+            held.shared.attend_later(&held);
+        } else {
+            held.attend();
+        }
+        Self { held, id, handle: OnceLock::new() }
     }
 
     /// The lock's name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.pair.key
+        &self.held.pair.key
     }
 
     /// The id that was given, or made up, when the lock was asked for.
@@ -151,6 +212,7 @@ impl LockGuard {
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn lost(&self) -> Error {
+        self.held.attend();
         match self.held.until_left().await {
             State::Lost => self.held.shared.explain(Operation::Lock, self.name(), lost()),
             State::Closed => {
@@ -192,14 +254,27 @@ impl Shared {
                 "the lock was taken through another handle; release it there",
             ));
         }
-        if !held.leave(State::Released) || self.is_closed() {
+        // Its task has its own watch to end, which is not to come before the release.
+        let left = held.leave_untold(State::Released);
+        let _told = Told(held);
+        if !left || self.is_closed() {
             return Ok(());
         }
         let undo = Undo(Some(Arc::clone(held)));
         let mut deadline: Deadline = self.deadline(options.timeout);
         self.leave_queue(&held.key, held.token, &mut deadline).await?;
         undo.done();
+        self.waiter_ids.give_back(&held.key);
         Ok(())
+    }
+}
+
+/// Tells that a lock is left, once the call ends or is dropped.
+struct Told<'a>(&'a Held);
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        self.0.tell();
     }
 }
 
@@ -215,7 +290,7 @@ impl Undo {
 impl Drop for Undo {
     fn drop(&mut self) {
         if let Some(held) = self.0.take() {
-            held.shared.janitor.delete(held.key.clone(), Some(held.token));
+            held.shared.janitor.delete(held.key.clone(), held.token);
         }
     }
 }
@@ -232,7 +307,7 @@ impl Deref for LockGuard {
     type Target = KvPair;
 
     fn deref(&self) -> &KvPair {
-        &self.pair
+        &self.held.pair
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::options::Common;
 use crate::{Backend, Error, ErrorKind, FatalCallback, Info, Operation, Options, Result};
 
+mod admin;
 mod at_once;
 mod condition;
 mod deadline;
@@ -19,16 +20,25 @@ mod keeper;
 mod lease;
 mod list;
 mod lock;
+mod lock_call;
+mod lock_fresh;
 mod lock_guard;
+mod lock_ids;
+mod lock_queue;
 mod read;
+mod seen;
 mod snapshot;
 mod tree;
 mod txn;
+mod txn_emulated;
 mod verbs;
+mod void;
 mod watch_reader;
 mod watch_resync;
 mod watch_upstream;
 mod write;
+mod write_key;
+mod write_native;
 
 pub(crate) use deadline::Deadline;
 pub(crate) use domain::{directory_len, normalize};
@@ -47,8 +57,8 @@ pub(crate) struct Engine {
 
 /// What the engine's calls, tasks, guards and watches share.
 ///
-/// Locks: `settings`, `keepers`, `granted` and `upstreams` are held for moments only, never across an await and never
-/// two at a time.
+/// Locks: `settings`, `keepers`, `granted`, `upstreams`, `waiter_ids` and `fresh` are held for moments only, never across
+/// an await and never two at a time.
 pub(crate) struct Shared {
     name: &'static str,
     backend: Arc<dyn Backend>,
@@ -62,6 +72,9 @@ pub(crate) struct Shared {
     keepers: keeper::Keepers,
     granted: lease::Granted,
     upstreams: watch_upstream::Upstreams,
+    seen: seen::Seen,
+    waiter_ids: lock_ids::Ids,
+    fresh: lock_fresh::Fresh,
 }
 
 /// What can be set while the handle is in use.
@@ -102,6 +115,9 @@ impl Engine {
             keepers: keeper::Keepers::default(),
             granted: lease::Granted::default(),
             upstreams: watch_upstream::Upstreams::default(),
+            seen: seen::Seen::default(),
+            waiter_ids: lock_ids::Ids::default(),
+            fresh: lock_fresh::Fresh::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -144,6 +160,9 @@ impl Shared {
             keepers: keeper::Keepers::default(),
             granted: lease::Granted::default(),
             upstreams: watch_upstream::Upstreams::default(),
+            seen: seen::Seen::default(),
+            waiter_ids: lock_ids::Ids::default(),
+            fresh: lock_fresh::Fresh::default(),
         }
     }
 

@@ -18,13 +18,16 @@ impl Shared {
         let read = Read { at: options.at, consistency: options.consistency };
         let mut deadline = self.deadline(options.timeout);
         let fetched = deadline.read(|| self.backend.get(&key, &read)).await?;
+        self.seen.note(fetched.revision);
         Ok(fetched.entry.and_then(|entry| self.pair(entry, KvAction::Get, fetched.revision)))
     }
 
     /// What is there now, by absolute key.
     pub(super) async fn fetch(&self, key: &Key, deadline: &mut Deadline) -> Result<Fetched> {
         let read = Read::default();
-        deadline.read(|| self.backend.get(key, &read)).await
+        let fetched = deadline.read(|| self.backend.get(key, &read)).await?;
+        self.seen.note(fetched.revision);
+        Ok(fetched)
     }
 
     pub(super) fn deadline(&self, timeout: Option<std::time::Duration>) -> Deadline {

@@ -13,8 +13,8 @@ use crate::{
 };
 
 impl Shared {
-    /// Deletes every key that users see in a range (contract 3.9): in one step where the store has DELETE_RANGE, else in
-    /// pages of at most the store's batch, each atomic.
+    /// Deletes every key that users see in a range (contract 3.9): in one step where the store has DELETE_RANGE and the
+    /// range not more reserved directories than the store's batch has writes, else in pages, each atomic.
     ///
     /// A handle whose domain lies inside the range may take a lock between our look at the reserved directories and the
     /// deletion; such a lock is then lost, which its holder is told, and its fence keeps it from writing.
@@ -55,8 +55,20 @@ impl Shared {
                 }
             }
         }
-        let ops = ranges.into_iter().map(|range| Op::DeleteRange { range }).collect();
-        self.delete_batch(ops, options, &mut self.deadline(options.timeout)).await
+        // As many reserved directories as fit are left standing in one step.
+        let guards = usize::from(options.fence.is_some());
+        let most = self.backend.limits().batch_ops.saturating_sub(guards).max(1);
+        let mut total = Deleted::default();
+        let mut ranges = ranges.into_iter().map(|range| Op::DeleteRange { range }).peekable();
+        loop {
+            let ops = ranges.by_ref().take(most).collect();
+            let page = self.delete_batch(ops, options, &mut self.deadline(options.timeout)).await?;
+            total.removed += page.removed;
+            total.revision = page.revision;
+            if ranges.peek().is_none() {
+                return Ok(total);
+            }
+        }
     }
 
     async fn delete_in_pages(self: &Arc<Self>, range: KeyRange, options: &DeleteOptions) -> Result<Deleted> {
@@ -88,7 +100,10 @@ impl Shared {
     async fn delete_batch(&self, ops: Vec<Op>, options: &DeleteOptions, deadline: &mut Deadline) -> Result<Deleted> {
         let batch = Batch { guards: fence_guard(options.fence.as_ref()).into_iter().collect(), ops };
         match deadline.write(|| self.backend.commit(&batch)).await? {
-            Outcome::Committed { revision, results } => sum(revision, &results),
+            Outcome::Committed { revision, results } => {
+                self.seen.note(revision);
+                sum(revision, &results)
+            }
             Outcome::Conflict => {
                 self.check_fence(options.fence.as_ref(), deadline).await?;
                 Err(Error::new(ErrorKind::Contention, "the fence failed and holds again; try again"))

@@ -1,21 +1,19 @@
 //! If/then/else in one atomic step (contract 4.1): natively where the store evaluates it itself, else read, choose, and
 //! commit guarded by all that was read.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
-
-use bytes::Bytes;
 
 use super::Shared;
 use super::deadline::Deadline;
 use super::read::action_of;
 use super::write::mismatched_answer;
-use crate::toolkit::holds;
+use super::write_native::compare_bytes;
 use crate::{
-    Batch, CallOptions, Capabilities, Compare, Comparison, Entry, Error, ErrorKind, Guard, Key, KeyRange, KvAction,
-    LeaseChange, LeaseId, NativeCompare, NativeOp, NativeReply, NativeResult, NativeSubject, NativeTxn, Op, OpResult,
-    Outcome, Result, Retry, Revision, Txn, TxnOp, TxnReply, TxnResult,
+    CallOptions, Capabilities, Compare, Comparison, Error, ErrorKind, KeyRange, KvAction, LeaseChange, LeaseId,
+    NativeCompare, NativeOp, NativeReply, NativeResult, NativeSubject, NativeTxn, OpResult, Result, Retry, Revision,
+    Txn, TxnOp, TxnReply, TxnResult,
 };
 
 impl Shared {
@@ -180,100 +178,21 @@ impl Shared {
 
     async fn run(&self, txn: &NativeTxn, deadline: &mut Deadline) -> Result<TxnReply> {
         let reply = if self.require(Capabilities::NATIVE_TXN).is_ok() {
-            deadline.write(|| self.backend.native_txn(txn)).await?
+            self.run_natively(txn, deadline).await?
         } else {
             self.emulate(txn, deadline).await?
         };
         self.reply(txn, reply)
     }
 
-    /// Read, choose, commit guarded by all that was read; again on a conflict while the time lasts.
-    async fn emulate(&self, txn: &NativeTxn, deadline: &mut Deadline) -> Result<NativeReply> {
-        let mut unsure: Option<Error> = None;
-        let mut sent: Option<Batch> = None;
-        loop {
-            let mut found: BTreeMap<Key, Option<Entry>> = BTreeMap::new();
-            let mut revision = Revision::ZERO;
-            let mut succeeded = true;
-            for compare in &txn.compares {
-                let key = single(&compare.range)?;
-                if !found.contains_key(key) {
-                    let fetched = self.fetch(key, deadline).await;
-                    let fetched = fetched.map_err(|error| unsure.take().unwrap_or(error))?;
-                    revision = revision.max(fetched.revision);
-                    found.insert(key.clone(), fetched.entry);
-                }
-                succeeded &=
-                    found.get(key).is_some_and(|entry| holds(compare.comparison, &compare.subject, entry.as_ref()));
-            }
-            let branch = if succeeded { &txn.then } else { &txn.otherwise };
-            for op in branch {
-                if let NativeOp::Get { key } = op
-                    && !found.contains_key(key)
-                {
-                    let fetched = self.fetch(key, deadline).await;
-                    let fetched = fetched.map_err(|error| unsure.take().unwrap_or(error))?;
-                    revision = revision.max(fetched.revision);
-                    found.insert(key.clone(), fetched.entry);
-                }
-            }
-            let guards = found.iter().map(|(key, entry)| match entry {
-                Some(entry) => Guard::Unchanged(key.clone(), entry.modified),
-                None => Guard::Absent(key.clone()),
-            });
-            let guards = guards.filter(|_| !cfg!(kvdb_mutant = "txn_unguarded"));
-            let batch = Batch { guards: guards.collect(), ops: branch.iter().filter_map(write_of).collect() };
-            // Only the very same batch cannot be done twice. Another one means that a key was written since, perhaps by
-            // the first try: then the other branch must not run as well.
-            if let Some(error) = unsure.take_if(|_| sent.as_ref() != Some(&batch)) {
-                return Err(error);
-            }
-            let limit = self.backend.limits().batch_ops;
-            if batch.guards.len() + batch.ops.len() > limit {
-                let size = batch.guards.len() + batch.ops.len();
-                let message = format!("the transaction has {size} reads and writes, the store takes {limit}");
-                return Err(Error::new(ErrorKind::TooLarge { limit }, message));
-            }
-            // One without writes is a check of what was read: whatever becomes of it, nothing was written.
-            let commit = || self.backend.commit(&batch);
-            let outcome = if batch.ops.is_empty() { deadline.read(commit).await } else { deadline.write(commit).await };
-            match outcome {
-                Ok(Outcome::Committed { revision: committed, results }) => {
-                    let revision = if batch.ops.is_empty() { revision.max(committed) } else { committed };
-                    return Ok(NativeReply { succeeded, revision, results: merge(branch, results, found)? });
-                }
-                Ok(Outcome::Conflict) => {
-                    if let Some(error) = unsure {
-                        return Err(error);
-                    }
-                    let contention = Error::new(ErrorKind::Contention, "others kept writing its keys; try again later");
-                    deadline.pause(contention).await?;
-                }
-                Err(error) if error.retry() == Retry::Ambiguous && *error.kind() != ErrorKind::Timeout => {
-                    // A key that is guarded, written and still as it was proves that nothing was written.
-                    let witness = batch.ops.iter().find_map(|op| {
-                        let key = written_key(op)?;
-                        Some((key, found.get(key)?))
-                    });
-                    let untouched = match witness {
-                        None => batch.ops.is_empty(),
-                        Some((key, before)) => {
-                            let now = self.fetch(key, deadline).await.map(|now| now.entry.map(|entry| entry.modified));
-                            now.is_ok_and(|now| now == before.as_ref().map(|entry| entry.modified))
-                        }
-                    };
-                    if !untouched {
-                        return Err(error);
-                    }
-                    let again = error.duplicate();
-                    unsure = (!batch.ops.is_empty()).then_some(error);
-                    sent = Some(batch);
-                    deadline.pause(again).await?;
-                }
-                Err(error) if error.retry() == Retry::Ambiguous => return Err(error),
-                Err(error) => return Err(unsure.unwrap_or(error)),
-            }
-        }
+    /// One that writes in neither branch is a read. The others are never sent twice: what became of the first would
+    /// have to be known for every key that chose its branch.
+    async fn run_natively(&self, txn: &NativeTxn, deadline: &mut Deadline) -> Result<NativeReply> {
+        let writes = txn.then.iter().chain(&txn.otherwise).any(|op| !matches!(op, NativeOp::Get { .. }));
+        let ask = || self.backend.native_txn(txn);
+        let reply = if writes { deadline.write(ask).await? } else { deadline.read(ask).await? };
+        self.seen.note(reply.revision);
+        Ok(reply)
     }
 
     /// What the user sees of a reply.
@@ -306,58 +225,4 @@ fn ttl_of(op: &TxnOp) -> Option<Duration> {
         TxnOp::Put { ttl, .. } => *ttl,
         _ => None,
     }
-}
-
-fn compare_bytes(compare: &NativeCompare) -> usize {
-    let value = match &compare.subject {
-        NativeSubject::Value(value) => Bytes::len(value),
-        _ => 0,
-    };
-    compare.range.as_single().map_or(0, Key::len) + value
-}
-
-fn single(range: &KeyRange) -> Result<&Key> {
-    range.as_single().ok_or_else(mismatched_answer)
-}
-
-fn write_of(op: &NativeOp) -> Option<Op> {
-    match op {
-        NativeOp::Put { key, value, lease, previous } => {
-            let LeaseChange::Set(lease) = lease else { return None };
-            Some(Op::Put { key: key.clone(), value: value.clone()?, lease: lease.clone(), previous: *previous })
-        }
-        NativeOp::Delete { key, previous } => Some(Op::Delete { key: key.clone(), previous: *previous }),
-        _ => None,
-    }
-}
-
-fn written_key(op: &Op) -> Option<&Key> {
-    match op {
-        Op::Put { key, .. } | Op::Delete { key, .. } => Some(key),
-        Op::DeleteRange { .. } => None,
-    }
-}
-
-/// The results of a branch in its order: writes as they were answered, reads as the writes before them left the key.
-fn merge(
-    branch: &[NativeOp],
-    results: Vec<OpResult>,
-    mut found: BTreeMap<Key, Option<Entry>>,
-) -> Result<Vec<NativeResult>> {
-    let mut results = results.into_iter();
-    branch
-        .iter()
-        .map(|op| match op {
-            NativeOp::Get { key } => Ok(NativeResult::Get(found.get(key).cloned().flatten())),
-            _ => {
-                let result = results.next().ok_or_else(mismatched_answer)?;
-                match (op, &result) {
-                    (_, OpResult::Put { entry, .. }) => drop(found.insert(entry.key.clone(), Some(entry.clone()))),
-                    (NativeOp::Delete { key, .. }, _) => drop(found.insert(key.clone(), None)),
-                    _ => {}
-                }
-                Ok(NativeResult::Written(result))
-            }
-        })
-        .collect()
 }

@@ -151,20 +151,6 @@ impl super::Shared {
         self.deadline(options.timeout).read(|| self.backend.compact(before)).await
     }
 
-    async fn admin(&self, mut request: AdminRequest, options: CallOptions) -> Result<AdminReply> {
-        self.ensure_open()?;
-        let users = match &mut request {
-            AdminRequest::GrantUserAccess { subtree, .. } | AdminRequest::RevokeUserAccess { subtree, .. } => {
-                *subtree = self.domain.key(subtree)?.to_string();
-                true
-            }
-            AdminRequest::AddUser { .. } | AdminRequest::RemoveUser { .. } => true,
-            _ => false,
-        };
-        self.require(if users { Capabilities::USERS } else { Capabilities::MEMBERS })?;
-        self.deadline(options.timeout).write(|| self.backend.admin(&request)).await
-    }
-
     /// Ends what this handle holds at the store, then the backend. A second close is `Closed`.
     async fn close(&self) -> Result<()> {
         if self.closed.send_replace(true) {

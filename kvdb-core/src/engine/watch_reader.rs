@@ -10,15 +10,16 @@ use std::time::Duration;
 use futures_core::Stream;
 use futures_core::stream::BoxStream;
 use futures_util::{StreamExt, stream};
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::task::coop::consume_budget;
 
 use super::Shared;
 use super::deadline::{Deadline, is_transient};
 use super::watch_resync::Known;
-use super::watch_upstream::{Step, Subscription};
+use super::watch_upstream::{Step, Subscription, probe};
 use crate::{
-    Capabilities, Changes, Error, ErrorKind, Event, Feed, Key, KeyRange, KvAction, OnGap, Operation, Page, Read,
-    Result, Revision, Scan, Snapshot, Target, WatchOptions, WatchSpec, WatchStart,
+    Capabilities, Changes, Error, ErrorKind, Event, Feed, KeyRange, KvAction, OnGap, Operation, Page, Read, Result,
+    Revision, Scan, Snapshot, Target, WatchOptions, WatchSpec, WatchStart,
 };
 
 /// A stream of what happens to a key, a directory or a range. It ends by drop, by `close` of the handle, or with one
@@ -66,6 +67,8 @@ impl fmt::Debug for Watch {
 
 struct Reader {
     shared: Arc<Shared>,
+    /// What is watched, for errors.
+    name: Box<str>,
     range: KeyRange,
     previous: bool,
     progress: bool,
@@ -79,8 +82,17 @@ struct Reader {
     own: Option<Feed>,
     /// The present state while it is being delivered, and what closes it.
     listing: Option<(BoxStream<'static, Result<Page>>, Closing)>,
+    /// The state at `delivered`, where differences may have to be told: after a gap, and wherever a shared cut begins
+    /// before this reader does.
     known: Option<Known>,
     queue: VecDeque<Event>,
+}
+
+/// What a reader hears of the shared upstream.
+enum Heard {
+    Step(Arc<Step>),
+    /// There was more than the backlog holds, or the upstream has ended.
+    Behind,
 }
 
 #[derive(Clone, Copy)]
@@ -106,10 +118,12 @@ impl Shared {
         let resumable = has(Capabilities::WATCH_RESUME);
         let on_gap = options.on_gap.unwrap_or(if resumable { OnGap::Fail } else { OnGap::Resync });
         let mut deadline = self.deadline(options.timeout);
+        let before = self.seen.revision();
         let (subscription, fresh) = self.subscribe(&range, options.previous, &mut deadline).await?;
         let ordered = has(Capabilities::ORDERED_UPDATES);
         let mut reader = Reader {
             shared: Arc::clone(self),
+            name: target.name().into(),
             range,
             previous: options.previous,
             progress: options.progress || !ordered,
@@ -120,25 +134,26 @@ impl Shared {
             subscription,
             own: None,
             listing: None,
-            known: (on_gap == OnGap::Resync).then(|| Known::new(options.previous)),
+            known: (on_gap == OnGap::Resync || !ordered).then(|| Known::new(options.previous)),
             queue: VecDeque::new(),
         };
         match options.start {
-            WatchStart::Now => reader.start_now(fresh, &mut deadline).await?,
+            WatchStart::Now => {
+                // A watch of its own begins behind all that was written before the call, unless at a member that lags.
+                let behind = fresh && reader.delivered >= before;
+                reader.start_now(behind, &mut deadline).await?;
+            }
             WatchStart::After(revision) => reader.start_after(revision, &mut deadline).await?,
             WatchStart::Current => reader.list(Closing::Synced, &deadline).await?,
             WatchStart::Snapshot(snapshot) => reader.start_from(&snapshot, &mut deadline).await?,
         }
         let revision = reader.delivered;
-        let name = target.name().to_owned();
-        let events = stream::unfold(Some(reader), move |reader| {
-            let name = name.clone();
-            async move {
-                let mut reader = reader?;
-                match reader.next().await {
-                    Ok(event) => Some((Ok(event), Some(reader))),
-                    Err(error) => Some((Err(reader.shared.explain(Operation::Watch, &name, error)), None)),
-                }
+        // Boxed, for the stream holds a reader several times over: while it waits, and where it is handed back.
+        let events = stream::unfold(Some(Box::new(reader)), |reader| async {
+            let mut reader = reader?;
+            match reader.next().await {
+                Ok(event) => Some((Ok(event), Some(reader))),
+                Err(error) => Some((Err(reader.shared.explain(Operation::Watch, &reader.name, error)), None)),
             }
         });
         Ok(Watch { events: Box::pin(events), revision })
@@ -146,12 +161,12 @@ impl Shared {
 }
 
 impl Reader {
-    /// From now on: what a running upstream still has to tell from before is passed over.
-    async fn start_now(&mut self, fresh: bool, deadline: &mut Deadline) -> Result<()> {
+    /// From now on: what the upstream still has to tell from before is passed over.
+    async fn start_now(&mut self, behind: bool, deadline: &mut Deadline) -> Result<()> {
         if self.known.is_some() {
             return self.know_present(deadline).await;
         }
-        if !fresh {
+        if !behind {
             let key = probe(&self.range);
             self.delivered = self.delivered.max(self.shared.fetch(&key, deadline).await?.revision);
         }
@@ -159,10 +174,14 @@ impl Reader {
     }
 
     async fn start_after(&mut self, revision: Revision, deadline: &mut Deadline) -> Result<()> {
+        // Without history the feed is granted only if nothing has changed since: then also not since this was read.
+        if self.known.is_some() && !self.resumable {
+            self.know_present(deadline).await?;
+        }
         self.delivered = revision;
         // From the history to the subscription's position by a feed of its own; it also refuses what cannot be.
         let joined = match self.own_feed(deadline).await {
-            Ok(feed) if self.known.is_some() => self.know_at(revision, deadline).await.map(|()| feed),
+            Ok(feed) if self.known.is_some() && self.resumable => self.know_at(revision, deadline).await.map(|()| feed),
             joined => joined,
         };
         match joined {
@@ -206,7 +225,7 @@ impl Reader {
 
     async fn own_feed(&mut self, deadline: &mut Deadline) -> Result<Feed> {
         let spec = WatchSpec::new(self.range.clone(), Some(self.delivered), self.previous);
-        deadline.read(|| self.shared.backend.watch(&spec)).await
+        deadline.read(|| self.shared.open_feed(&spec)).await
     }
 
     /// Delivers the present state before anything else. Its first page is read now: what is written after the call has
@@ -229,7 +248,6 @@ impl Reader {
     }
 
     async fn know_at(&mut self, revision: Revision, deadline: &Deadline) -> Result<()> {
-        // Without REVISION_READS the feed was granted only because nothing has changed since.
         let at = self.shared.require(Capabilities::REVISION_READS).is_ok().then_some(revision);
         let scan = Scan { read: Read { at, ..Read::default() }, ..Scan::default() };
         let mut pages = self.shared.raw_pages(&self.range, &scan, deadline.renewed());
@@ -246,69 +264,109 @@ impl Reader {
     }
 
     async fn next(&mut self) -> Result<Event> {
-        let shared = Arc::clone(&self.shared);
         loop {
-            shared.ensure_open()?;
+            self.shared.ensure_open()?;
             if let Some(event) = self.queue.pop_front() {
                 return Ok(event);
             }
-            tokio::select! {
-                biased;
-                () = shared.until_closed() => {}
-                step = self.step() => step?,
+            // Steps that lie ready are taken without a look at whether the handle is being closed, which all readers
+            // share: with a thousand of them it took most of their time.
+            let event = match self.ready() {
+                Some(step) => {
+                    consume_budget().await;
+                    self.follow(step).await?
+                }
+                None => {
+                    let shared = Arc::clone(&self.shared);
+                    tokio::select! {
+                        biased;
+                        () = shared.until_closed() => None,
+                        step = self.step() => step?,
+                    }
+                }
+            };
+            if let Some(event) = event {
+                return Ok(event);
             }
         }
     }
 
-    /// One step: a page of the present state, a step of its own feed, or one of the shared upstream.
+    /// The next step of the shared upstream, if that is what this reader follows and it is there.
+    fn ready(&mut self) -> Option<Heard> {
+        if self.listing.is_some() || self.own.is_some() {
+            return None;
+        }
+        match self.subscription.steps.try_recv() {
+            Ok(step) => Some(Heard::Step(step)),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Lagged(_) | TryRecvError::Closed) => Some(Heard::Behind),
+        }
+    }
+
+    /// One step: a page of the present state, a step of its own feed, or one of the shared upstream. Its first event,
+    /// if there is one; the others are queued.
     ///
-    /// Cancel safe: every await is a single receive, or is begun anew from what was delivered.
-    async fn step(&mut self) -> Result<()> {
+    /// What happens rarely is boxed: each reader has room for one step.
+    async fn step(&mut self) -> Result<Option<Event>> {
         if let Some((pages, closing)) = &mut self.listing {
             let closing = *closing;
-            return match pages.next().await.transpose() {
-                Ok(Some(page)) => {
-                    self.tell_page(page);
-                    Ok(())
-                }
+            match pages.next().await.transpose() {
+                Ok(Some(page)) => self.tell_page(page),
                 Ok(None) => {
                     self.listing = None;
                     self.queue.push_back(closing.event(self.delivered));
-                    Ok(())
                 }
-                Err(error) => self.list_again(error, closing).await,
-            };
+                Err(error) => Box::pin(self.list_again(error, closing)).await?,
+            }
+            return Ok(None);
         }
         if let Some(feed) = &mut self.own {
-            match feed.changes.next().await {
+            let broken = match feed.changes.next().await {
                 Some(Ok(changes)) => {
-                    self.tell(&changes)?;
+                    let event = self.tell(&changes, self.delivered)?;
                     if self.delivered >= self.subscription.position {
                         self.own = None;
                     }
-                    return Ok(());
+                    return Ok(event);
                 }
-                Some(Err(error)) => return self.recover(error).await,
-                None => return self.recover(Error::new(ErrorKind::Unavailable, "the store ended the watch")).await,
-            }
+                Some(Err(error)) => error,
+                None => Error::new(ErrorKind::Unavailable, "the store ended the watch"),
+            };
+            Box::pin(self.recover(broken)).await?;
+            return Ok(None);
         }
-        match self.subscription.steps.recv().await {
-            Ok(step) => match step.as_ref() {
-                // A state from before what was told, by a list of the reader's own, would take some of it back. A store
-                // that was restored tells it too: only the state as it is now says which.
-                Step::Changes(Changes::Resync { revision, .. }) if *revision < self.delivered => {
-                    self.gap(*revision).await
-                }
-                Step::Changes(changes) => self.tell(changes),
-                Step::Large(revision) if *revision > self.delivered => self.catch_up().await,
-                Step::Large(_) => Ok(()),
-                // The upstream lost its history; this reader's own may still be there.
-                Step::End(error) if matches!(error.kind(), ErrorKind::Compacted { .. }) => self.catch_up().await,
-                Step::End(error) => Err(error.duplicate()),
-            },
+        let heard = match self.subscription.steps.recv().await {
+            Ok(step) => Heard::Step(step),
+            Err(RecvError::Lagged(_) | RecvError::Closed) => Heard::Behind,
+        };
+        self.follow(heard).await
+    }
+
+    async fn follow(&mut self, heard: Heard) -> Result<Option<Event>> {
+        let step = match heard {
+            Heard::Step(step) => step,
             // Too slow for the shared backlog, or the upstream has ended: on from what was delivered.
-            Err(RecvError::Lagged(_) | RecvError::Closed) => self.catch_up().await,
+            Heard::Behind => return Box::pin(self.catch_up()).await.map(|()| None),
+        };
+        match step.as_ref() {
+            // A state from before what was told, by a list of the reader's own, would take some of it back. A store
+            // that was restored tells it too: only the state as it is now says which.
+            Step::Changes { changes: Changes::Resync { revision, .. }, .. } if *revision < self.delivered => {
+                Box::pin(self.gap(*revision)).await?;
+            }
+            Step::Changes { from, changes } => return self.tell(changes, *from),
+            Step::Large(revision) if *revision > self.delivered => Box::pin(self.catch_up()).await?,
+            Step::Large(_) => {}
+            // The upstream lost its history; this reader's own may still be there.
+            // Likewise where the store went back to before it.
+            Step::End(error)
+                if matches!(error.kind(), ErrorKind::Compacted { .. } | ErrorKind::FutureRevision { .. }) =>
+            {
+                Box::pin(self.catch_up()).await?;
+            }
+            Step::End(error) => return Err(error.duplicate()),
         }
+        Ok(None)
     }
 
     /// The present state broke off while it was delivered: the rest, as differences to what was delivered.
@@ -330,7 +388,7 @@ impl Reader {
         let (subscription, _) = self.shared.subscribe(&self.range, self.previous, &mut deadline).await?;
         self.subscription = subscription;
         if !self.resumable {
-            return self.gap(self.subscription.position).await;
+            return if self.ordered { self.gap(self.subscription.position).await } else { self.cut().await };
         }
         match self.own_feed(&mut deadline).await {
             Ok(feed) => {
@@ -341,11 +399,28 @@ impl Reader {
         }
     }
 
+    /// A cut of its own: the differences to the present state are what a stream of cuts tells anyway (contract 7.6).
+    async fn cut(&mut self) -> Result<()> {
+        let (present, revision) = self.shared.present(&self.range, self.shared.deadline(None)).await?;
+        if revision < self.delivered {
+            return self.gap(revision).await;
+        }
+        self.tell_differences(&present, revision);
+        self.queue.push_back(Event::Progress(revision));
+        Ok(())
+    }
+
     /// After a failure of its own feed.
     async fn recover(&mut self, error: Error) -> Result<()> {
         if let ErrorKind::Compacted { oldest } = *error.kind() {
             self.own = None;
             return self.gap(oldest).await;
+        }
+        // The store was restored to a state from before what was delivered.
+        if let ErrorKind::FutureRevision { current } = *error.kind()
+            && self.on_gap == OnGap::Resync
+        {
+            return self.gap(current).await;
         }
         if !is_transient(&error) && *error.kind() != ErrorKind::Timeout {
             return Err(error);
@@ -367,7 +442,7 @@ impl Reader {
 
     /// History is gone: the error, or the differences and a fresh start.
     async fn gap(&mut self, oldest: Revision) -> Result<()> {
-        if self.known.is_none() {
+        if self.on_gap == OnGap::Fail {
             return Err(compacted(oldest));
         }
         let mut deadline = Deadline::new(self.shared.timeout);
@@ -375,7 +450,9 @@ impl Reader {
         let (present, revision) = self.shared.present(&self.range, self.shared.deadline(None)).await?;
         self.subscription = subscription;
         self.own = None;
-        self.tell(&Changes::Resync { revision, present })
+        let first = self.tell(&Changes::Resync { revision, present }, self.delivered)?;
+        self.queue.extend(first);
+        Ok(())
     }
 
     fn tell_page(&mut self, page: Page) {
@@ -385,47 +462,47 @@ impl Reader {
         self.queue.extend(state.map(Event::Put));
     }
 
-    fn tell(&mut self, changes: &Changes) -> Result<()> {
+    /// The first event of what has happened after `from`, if there is one; the others are queued. A change that comes
+    /// alone never takes the room of a queue.
+    fn tell(&mut self, changes: &Changes, from: Revision) -> Result<Option<Event>> {
         match changes {
             Changes::Batch { revision, changes: list } if *revision > self.delivered => {
-                if let Some(known) = &mut self.known {
-                    known.follow(changes);
-                }
+                let rest = match &mut self.known {
+                    // A cut whose beginning this reader was told, or saw in the present state.
+                    Some(known) if !self.ordered && from < self.delivered => {
+                        Some(known.rest(list, from, self.delivered, *revision))
+                    }
+                    Some(known) => {
+                        known.follow(changes);
+                        None
+                    }
+                    None => None,
+                };
                 self.delivered = *revision;
-                self.queue.extend(list.iter().filter_map(|change| self.shared.event(change, *revision, self.previous)));
+                let list = rest.as_ref().unwrap_or(list);
+                let mut events = list.iter().filter_map(|change| self.shared.event(change, *revision, self.previous));
+                let first = events.next();
+                self.queue.extend(events);
                 if !self.ordered {
                     self.queue.push_back(Event::Progress(*revision));
                 }
+                Ok(first)
             }
             Changes::Progress(revision) if *revision > self.delivered => {
                 self.delivered = *revision;
-                if self.progress {
-                    self.queue.push_back(Event::Progress(*revision));
-                }
+                Ok(self.progress.then_some(Event::Progress(*revision)))
             }
             // Told before.
-            Changes::Batch { .. } | Changes::Progress(_) => {}
+            Changes::Batch { .. } | Changes::Progress(_) => Ok(None),
             Changes::Resync { revision, present } => {
-                if self.known.is_none() {
+                if self.on_gap == OnGap::Fail {
                     return Err(compacted(*revision));
                 }
                 self.tell_differences(present, *revision);
                 self.queue.push_back(Event::Resynced { revision: *revision, complete: false });
+                Ok(None)
             }
         }
-        Ok(())
-    }
-}
-
-/// A key inside the range, to ask the store for its revision where the caller may read.
-fn probe(range: &KeyRange) -> Key {
-    use std::ops::Bound;
-    match &range.start {
-        Bound::Included(start) | Bound::Excluded(start) if start.as_bytes().ends_with(b"/") => {
-            Key::new([start.as_bytes(), b"_".as_slice()].concat())
-        }
-        Bound::Included(start) | Bound::Excluded(start) => start.clone(),
-        Bound::Unbounded => Key::from("_"),
     }
 }
 

@@ -12,12 +12,17 @@ use tokio::task::AbortHandle;
 use super::Shared;
 use super::deadline::{Deadline, is_transient};
 use crate::{
-    Capabilities, Change, Changes, Entry, Error, ErrorKind, Feed, KeyRange, Result, Revision, Scan, WatchSpec,
+    Capabilities, Change, Changes, Entry, Error, ErrorKind, Feed, Key, KeyRange, Read, Result, Revision, Scan,
+    WatchSpec,
 };
 
 /// How many steps the slowest reader may lie behind before it has to catch up by itself (contract 7.11). The steps are
 /// shared by all readers.
 const BACKLOG: usize = 1024;
+
+/// The same where steps are cuts, each of which may be as large as the range: a reader that lies behind makes a cut of
+/// its own, and misses nothing by it (contract 7.6).
+const BACKLOG_OF_CUTS: usize = 32;
 
 /// A step of more bytes of keys and values is not kept in the backlog where readers can fetch it from history: the
 /// backlog stays below 64 MiB.
@@ -26,8 +31,8 @@ const LARGE: usize = 64 << 10;
 /// What an upstream tells its readers.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// A step of the backend's feed.
-    Changes(Changes),
+    /// A step of the backend's feed: everything that happened after `from`.
+    Changes { from: Revision, changes: Changes },
     /// A step that is too large for the backlog: each reader fetches it from history.
     Large(Revision),
     /// The watch cannot go on.
@@ -81,14 +86,21 @@ impl Stage {
     fn tell(&self, step: Step) {
         let mut position = self.position();
         match &step {
-            Step::Changes(
-                Changes::Batch { revision, .. } | Changes::Progress(revision) | Changes::Resync { revision, .. },
-            )
-            | Step::Large(revision) => position.revision = position.revision.max(*revision),
+            // Nothing new: a store that nobody writes to says so again and again.
+            Step::Changes { changes: Changes::Progress(revision), .. } if *revision <= position.revision => return,
+            Step::Changes { changes, .. } => position.revision = position.revision.max(reached(changes)),
+            Step::Large(revision) => position.revision = position.revision.max(*revision),
             Step::End(_) => position.ended = true,
         }
         // Without readers the upstream is about to end.
         let _ = self.steps.send(Arc::new(step));
+    }
+}
+
+/// What was told once this step was.
+const fn reached(changes: &Changes) -> Revision {
+    match changes {
+        Changes::Batch { revision, .. } | Changes::Progress(revision) | Changes::Resync { revision, .. } => *revision,
     }
 }
 
@@ -137,12 +149,15 @@ impl Shared {
         #[cfg(kvdb_mutant = "watch_registered_late")]
         let feed = Feed { revision: Revision::ZERO, changes: late(Arc::clone(self), spec.clone()) };
         #[cfg(not(kvdb_mutant = "watch_registered_late"))]
-        let feed = deadline.read(|| self.backend.watch(&spec)).await?;
+        let feed = deadline.read(|| self.open_feed(&spec)).await?;
         #[cfg(kvdb_mutant = "watch_registered_late")]
         let _ = deadline;
         let stage = Arc::new(Stage {
             position: Mutex::new(Position { revision: feed.revision, ended: false }),
-            steps: broadcast::Sender::new(BACKLOG),
+            steps: broadcast::Sender::new(match self.require(Capabilities::ORDERED_UPDATES) {
+                Ok(()) => BACKLOG,
+                Err(_) => BACKLOG_OF_CUTS,
+            }),
         });
         let steps = stage.steps.subscribe();
         let position = feed.revision;
@@ -150,6 +165,22 @@ impl Shared {
         let upstream = Arc::new(Upstream { stage, task });
         *place = Arc::downgrade(&upstream);
         Ok((Subscription { steps, position, _upstream: upstream }, true))
+    }
+
+    /// Registers a watch. A member that lags behind what the store has answered elsewhere cannot begin there yet: that
+    /// is no question for the future, and the next try may succeed.
+    pub(super) async fn open_feed(&self, spec: &WatchSpec) -> Result<Feed> {
+        let opened = self.backend.watch(spec).await;
+        if let (Err(error), Some(after)) = (&opened, spec.after)
+            && matches!(error.kind(), ErrorKind::FutureRevision { .. })
+            && self.backend.get(&probe(&spec.range), &Read::default()).await?.revision >= after
+        {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                "the member that was asked to watch lags behind the others",
+            ));
+        }
+        opened
     }
 
     /// The whole range now.
@@ -179,9 +210,15 @@ async fn run(shared: Weak<Shared>, stage: Arc<Stage>, spec: WatchSpec, mut feed:
         return;
     };
     loop {
+        // Of a feed that was opened anew this may lie before what was told.
+        let mut from = feed.revision;
         let broken = loop {
             match feed.changes.next().await {
-                Some(Ok(changes)) => stage.tell(step_of(changes, resumable)),
+                Some(Ok(changes)) => {
+                    let next = reached(&changes);
+                    stage.tell(step_of(from, changes, resumable));
+                    from = next;
+                }
                 Some(Err(error)) => break error,
                 None => break Error::new(ErrorKind::Unavailable, "the store ended the watch"),
             }
@@ -194,14 +231,26 @@ async fn run(shared: Weak<Shared>, stage: Arc<Stage>, spec: WatchSpec, mut feed:
     }
 }
 
-fn step_of(changes: Changes, resumable: bool) -> Step {
+/// A key inside the range, to ask the store for its revision where the caller may read.
+pub(super) fn probe(range: &KeyRange) -> Key {
+    use std::ops::Bound;
+    match &range.start {
+        Bound::Included(start) | Bound::Excluded(start) if start.as_bytes().ends_with(b"/") => {
+            Key::new([start.as_bytes(), b"_".as_slice()].concat())
+        }
+        Bound::Included(start) | Bound::Excluded(start) => start.clone(),
+        Bound::Unbounded => Key::from("_"),
+    }
+}
+
+fn step_of(from: Revision, changes: Changes, resumable: bool) -> Step {
     match &changes {
         Changes::Batch { revision, changes: list }
             if resumable && list.iter().map(size_of_change).sum::<usize>() > LARGE =>
         {
             Step::Large(*revision)
         }
-        _ => Step::Changes(changes),
+        _ => Step::Changes { from, changes },
     }
 }
 
@@ -225,13 +274,14 @@ async fn reopen(shared: &Weak<Shared>, stage: &Stage, spec: &WatchSpec, mut brok
             return Err(broken);
         }
         let again = WatchSpec::new(spec.range.clone(), resumable.then_some(position), spec.previous);
-        let registered = Deadline::new(shared.timeout).one(shared.backend.watch(&again)).await;
+        let registered = Deadline::new(shared.timeout).one(shared.open_feed(&again)).await;
         match registered {
             Ok(feed) if resumable => return Ok(feed),
             // Without history only the state itself tells what happened meanwhile.
             Ok(feed) => match shared.present(&spec.range, shared.deadline(None)).await {
                 Ok((present, revision)) => {
-                    stage.tell(Step::Changes(Changes::Resync { revision, present }));
+                    let changes = Changes::Resync { revision, present };
+                    stage.tell(Step::Changes { from: position, changes });
                     return Ok(feed);
                 }
                 Err(error) => broken = error,

@@ -1,4 +1,4 @@
-//! Writing one key: conditions lowered to guards, unknown outcomes settled, TTLs granted.
+//! Writing one key, as users ask for it: checks, TTLs granted, answers as pairs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,23 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Shared;
-use super::condition::{Plan, check, not_found};
+use super::condition::not_found;
 use super::deadline::Deadline;
 use super::read::action_of;
+use super::write_key::KeyWrite;
 use crate::{
-    Batch, Capabilities, DeleteOptions, Deleted, Entry, Error, ErrorKind, Fence, Guard, Key, KvAction, KvPair, LeaseId,
-    Op, OpResult, Outcome, Precondition, PutOptions, Result, Retry, Revision,
+    Capabilities, DeleteOptions, Deleted, Entry, Error, ErrorKind, Fence, Guard, Key, KvAction, KvPair, Op, OpResult,
+    PutOptions, Result, Retry,
 };
-
-/// A write of one key, as it is put to the store.
-pub(super) struct KeyWrite<'a> {
-    pub(super) key: &'a Key,
-    pub(super) op: Op,
-    pub(super) when: Precondition,
-    pub(super) fence: Option<&'a Fence>,
-    /// No other writer can leave this: an entry that has it proves that our write stands.
-    pub(super) ours: Option<&'a LeaseId>,
-}
 
 impl Shared {
     pub(super) async fn put(self: &Arc<Self>, name: &str, value: Bytes, options: PutOptions) -> Result<KvPair> {
@@ -109,98 +100,10 @@ impl Shared {
         }
     }
 
-    /// Writes one key under its conditions, in one round trip where one guard can say them all.
-    ///
-    /// An outcome that is not known is settled by reading (contract 10.4): while the guard still holds nothing was
-    /// written and the write is tried again; an entry that only we can have written proves it; anything else stays
-    /// ambiguous, and never becomes `Modified` or `AlreadyExists` for what may be our own success.
-    pub(super) async fn write_key(
-        &self,
-        mut write: KeyWrite<'_>,
-        deadline: &mut Deadline,
-    ) -> Result<(Revision, OpResult)> {
-        let plan = Plan::of(&mut write.when)?;
-        let mut unsure: Option<Error> = None;
-        let mut sent: Option<Guard> = None;
-        loop {
-            let (guard, pinned) = match &plan {
-                Plan::Free => (None, None),
-                Plan::Absent => (Some(Guard::Absent(write.key.clone())), None),
-                Plan::Present => (Some(Guard::Present(write.key.clone())), None),
-                Plan::Unchanged(revision) => (Some(Guard::Unchanged(write.key.clone(), *revision)), None),
-                Plan::Examine => {
-                    let fetched = self.fetch(write.key, deadline).await;
-                    let entry = fetched.map_err(|error| unsure.take().unwrap_or(error))?.entry;
-                    if let Err(error) = check(&write.when, entry.as_ref()) {
-                        return Err(unsure.unwrap_or(error));
-                    }
-                    let guard = entry.as_ref().map(|entry| Guard::Unchanged(write.key.clone(), entry.modified));
-                    (guard, entry)
-                }
-            };
-            // Only the very same guard keeps both tries from being done. Another one means that the key was written
-            // since, and nobody knows by whom.
-            if guard != sent
-                && let Some(error) = unsure
-            {
-                return Err(error);
-            }
-            sent.clone_from(&guard);
-            let settles = matches!(guard, Some(Guard::Absent(_) | Guard::Unchanged(..)));
-            let batch = Batch {
-                guards: guard.into_iter().chain(fence_guard(write.fence)).collect(),
-                ops: vec![write.op.clone()],
-            };
-            match deadline.write(|| self.backend.commit(&batch)).await {
-                Ok(Outcome::Committed { revision, results }) => {
-                    let result = results.into_iter().next().ok_or_else(mismatched_answer)?;
-                    return Ok((revision, result));
-                }
-                Ok(Outcome::Conflict) => {
-                    let fetched = self.fetch(write.key, deadline).await;
-                    let now = fetched.map_err(|error| unsure.take().unwrap_or(error))?;
-                    if let Some(found) = write.proof(now.entry.as_ref(), pinned.as_ref()) {
-                        return Ok(found);
-                    }
-                    if let Some(error) = unsure {
-                        return Err(error);
-                    }
-                    self.check_fence(write.fence, deadline).await?;
-                    check(&write.when, now.entry.as_ref())?;
-                    // The condition holds again: somebody wrote in between.
-                    let contention = Error::new(ErrorKind::Contention, "others kept writing the key; try again later");
-                    deadline.pause(contention).await?;
-                }
-                Err(error) if settles && error.retry() == Retry::Ambiguous && *error.kind() != ErrorKind::Timeout => {
-                    let Ok(now) = self.fetch(write.key, deadline).await else { return Err(error) };
-                    if let Some(found) = write.proof(now.entry.as_ref(), pinned.as_ref()) {
-                        return Ok(found);
-                    }
-                    if !batch.guards.first().is_some_and(|guard| holds(guard, now.entry.as_ref())) {
-                        return Err(error);
-                    }
-                    let again = error.duplicate();
-                    unsure = Some(error);
-                    deadline.pause(again).await?;
-                }
-                Err(error) if error.retry() == Retry::Ambiguous => return Err(error),
-                // An earlier try may still be on its way: that this one failed for sure settles nothing.
-                Err(error) => return Err(unsure.unwrap_or(error)),
-            }
-        }
-    }
-
     /// Whether the lock behind a fence is still held.
     pub(super) async fn check_fence(&self, fence: Option<&Fence>, deadline: &mut Deadline) -> Result<()> {
         let Some(fence) = fence else { return Ok(()) };
-        let entry = self.fetch(&fence.key, deadline).await?.entry;
-        if entry.is_some_and(|entry| entry.modified == fence.token) {
-            return Ok(());
-        }
-        Err(Error::new(
-            ErrorKind::LockLost,
-            format!("the lock with token {} is no longer held; nothing was written", fence.token),
-        ))
+        fence_holds(fence, self.fetch(&fence.key, deadline).await?.entry.as_ref())
     }
 
     pub(super) fn check_put_size(&self, key: &Key, value: &Bytes) -> Result<()> {
@@ -219,15 +122,6 @@ impl Shared {
     }
 }
 
-impl KeyWrite<'_> {
-    /// The result of our own write, if what is there proves that it stands.
-    fn proof(&self, now: Option<&Entry>, pinned: Option<&Entry>) -> Option<(Revision, OpResult)> {
-        let (entry, ours) = (now?, self.ours?);
-        (entry.lease.as_ref() == Some(ours))
-            .then(|| (entry.modified, OpResult::Put { entry: entry.clone(), previous: pinned.cloned() }))
-    }
-}
-
 /// The guard of a fence: the holder's own waiter key, as it was when the lock was taken.
 pub(super) fn fence_guard(fence: Option<&Fence>) -> Option<Guard> {
     if cfg!(kvdb_mutant = "fence_not_compared") {
@@ -236,12 +130,15 @@ pub(super) fn fence_guard(fence: Option<&Fence>) -> Option<Guard> {
     fence.map(|fence| Guard::Unchanged(fence.key.clone(), fence.token))
 }
 
-fn holds(guard: &Guard, entry: Option<&Entry>) -> bool {
-    match guard {
-        Guard::Absent(_) => entry.is_none(),
-        Guard::Present(_) => entry.is_some(),
-        Guard::Unchanged(_, revision) => entry.is_some_and(|entry| entry.modified == *revision),
+/// Whether the lock behind a fence is held, by what its key holds.
+pub(super) fn fence_holds(fence: &Fence, entry: Option<&Entry>) -> Result<()> {
+    if entry.is_some_and(|entry| entry.modified == fence.token) {
+        return Ok(());
     }
+    Err(Error::new(
+        ErrorKind::LockLost,
+        format!("the lock with token {} is no longer held; nothing was written", fence.token),
+    ))
 }
 
 /// The runtime went down in the middle of a write.

@@ -9,23 +9,29 @@ use crate::{
 
 /// The Go library's calls about users, on stores with USERS; on others each answers `Unsupported` naming it.
 pub trait Users: Kvdb {
-    /// Adds a user, and a role of the same name.
+    /// Adds a user, and a role of the same name that holds its permissions. What failed half way is finished by asking
+    /// again.
     ///
     /// # Errors
+    /// `AlreadyExists` when the user, or a role of that name with permissions, is there; `InvalidArgument` for an empty
+    /// name or password;
     /// `PermissionDenied` for a user that may not administer.
     fn add_user(&self, username: &str, password: &str) -> impl Future<Output = Result<()>> + Send {
         done(self, AdminRequest::AddUser { name: username.to_owned(), password: Secret::new(password) })
     }
 
-    /// Removes a user, and the role of the same name.
+    /// Removes a user, and the role of the same name. What failed half way is finished by asking again.
     ///
     /// # Errors
+    /// `NotFound` when neither is there;
     /// `PermissionDenied` for a user that may not administer.
     fn remove_user(&self, username: &str) -> impl Future<Output = Result<()>> + Send {
         done(self, AdminRequest::RemoveUser { name: username.to_owned() })
     }
 
-    /// Grants a user access to a whole subtree of the domain, its locks included.
+    /// Grants a user access to the keys below `subtree`, `""` for the whole domain, and to the locks in it: `subtree`
+    /// as a lock's name, and every name below it. The key `subtree` itself is not below it. A subtree has one grant:
+    /// another one replaces it. What failed half way is finished by asking again.
     ///
     /// # Errors
     /// `InvalidArgument` for a subtree that cannot be; `PermissionDenied` for a user that may not administer.
@@ -91,12 +97,20 @@ pub trait Controller: Kvdb {
         async move { peer_urls(self, AdminRequest::AddLearner { host, port: port?, name }).await }
     }
 
-    /// Lets a learner vote; the Go library leaves that to other tools.
+    /// Lets a learner vote, once it is in sync; the Go library leaves that to other tools. One that votes already is Ok.
+    ///
+    /// # Errors
+    /// `MemberNotFound` when there is none; `Unavailable`, safe to repeat, when it was not in sync within the call's
+    /// time.
     fn promote_member(&self, member_id: u64) -> impl Future<Output = Result<()>> + Send {
         done(self, AdminRequest::PromoteMember { id: member_id })
     }
 
-    /// Removes the member of this name, or one that never started and was added at this address.
+    /// Removes the member of this name, or one that never started and was added at this host, or host and port; one
+    /// that is not there is Ok.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when that is said of several; `NoQuorum` when too few would be left.
     fn remove_member(&self, node_name: &str, node_ip: &str) -> impl Future<Output = Result<()>> + Send {
         done(self, AdminRequest::RemoveMember { name: node_name.to_owned(), host: node_ip.to_owned() })
     }
@@ -123,7 +137,7 @@ pub trait Controller: Kvdb {
     /// The members by id, with their health.
     fn list_members(&self) -> impl Future<Output = Result<BTreeMap<u64, MemberInfo>>> + Send {
         async move {
-            match ask(self, AdminRequest::ListMembers, None).await? {
+            match ask(self, AdminRequest::ListMembers { within: None }, None).await? {
                 AdminReply::Members(members) => Ok(members),
                 _ => Err(unexpected()),
             }
@@ -148,7 +162,7 @@ pub trait Controller: Kvdb {
     /// Defragments the file of one endpoint; `timeout` is in seconds.
     ///
     /// # Errors
-    /// `Timeout` when it takes longer.
+    /// `Timeout` when it takes longer; `InvalidArgument` when the endpoint is none, `Unavailable` when nobody is there.
     fn defragment(&self, endpoint: &str, timeout: u64) -> impl Future<Output = Result<()>> + Send {
         let timeout = Duration::from_secs(timeout);
         let request = AdminRequest::Defragment { endpoint: endpoint.to_owned(), timeout };

@@ -38,7 +38,9 @@ impl Gate {
         Error::new(ErrorKind::Closed, "open the store again")
     }
 
-    pub(super) fn subscribe(&self) -> watch::Receiver<bool> {
+    /// Turns true once the handle is closed.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<bool> {
         self.signal.subscribe()
     }
 }

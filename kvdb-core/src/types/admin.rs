@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::{Error, Result};
+use crate::{Capabilities, Error, Result, Revision};
 
 /// What a user may do in a subtree, with the reference library's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,14 +64,16 @@ pub enum AdminRequest {
         name: String,
         /// What it may do.
         permission: PermissionType,
-        /// The subtree; absolute when it reaches a backend.
+        /// The directory, `""` for the whole domain: the keys below it, not the key of the same name. A backend is
+        /// asked once for each place of it, and finds here how the absolute keys of that place begin: with a slash
+        /// at the end, or `""` for all keys.
         subtree: String,
     },
-    /// Takes a grant back (USERS).
+    /// Takes a grant back (USERS); one that is not there is Ok.
     RevokeUserAccess {
         /// The user.
         name: String,
-        /// The subtree; absolute when it reaches a backend.
+        /// The directory, as it was granted.
         subtree: String,
     },
     /// Adds a voting member that is about to start (MEMBERS); answers the peer URLs of all.
@@ -92,7 +94,7 @@ pub enum AdminRequest {
         /// The name it will start with.
         name: String,
     },
-    /// Lets a learner vote (MEMBERS).
+    /// Lets a learner vote (MEMBERS); one that votes already is Ok.
     PromoteMember {
         /// The learner.
         id: u64,
@@ -106,11 +108,12 @@ pub enum AdminRequest {
         /// The member.
         name: String,
     },
-    /// Removes the member of this name, or one that never started and was added at this host (MEMBERS).
+    /// Removes the member of this name, or one that never started and was added at this host (MEMBERS); one that is
+    /// not there is Ok.
     RemoveMember {
         /// The name.
         name: String,
-        /// The host, compared as a whole.
+        /// The host, or host and port, on which its peers reach it: compared as a whole.
         host: String,
     },
     /// Removes a member by its id (MEMBERS); one that is not there is Ok.
@@ -119,7 +122,11 @@ pub enum AdminRequest {
         id: u64,
     },
     /// Lists the members with their health (MEMBERS).
-    ListMembers,
+    ListMembers {
+        /// How long a member may take before it counts as unhealthy; a quarter of the call's time if left out. A
+        /// backend always finds one.
+        within: Option<Duration>,
+    },
     /// The endpoints the client talks to (MEMBERS).
     Endpoints,
     /// Sets the endpoints the client talks to (MEMBERS).
@@ -128,9 +135,29 @@ pub enum AdminRequest {
     Defragment {
         /// The endpoint.
         endpoint: String,
-        /// How long it may take.
+        /// How long it may take; holds in place of the call's own timeout.
         timeout: Duration,
     },
+}
+
+impl AdminRequest {
+    /// The capability that a store needs for it.
+    #[must_use]
+    pub const fn needs(&self) -> Capabilities {
+        match self {
+            Self::AddUser { .. }
+            | Self::RemoveUser { .. }
+            | Self::GrantUserAccess { .. }
+            | Self::RevokeUserAccess { .. } => Capabilities::USERS,
+            _ => Capabilities::MEMBERS,
+        }
+    }
+
+    /// Whether a second time does what the first did, so that a lost answer harms nobody.
+    #[must_use]
+    pub(crate) const fn repeats(&self) -> bool {
+        matches!(self, Self::ListMembers { .. } | Self::Endpoints | Self::SetEndpoints(_) | Self::Defragment { .. })
+    }
 }
 
 /// The answer to an [`AdminRequest`].
@@ -163,12 +190,18 @@ pub struct MemberInfo {
     pub leader: bool,
     /// The size of its database in bytes.
     pub db_size: i64,
-    /// Whether it answered in time.
+    /// Whether it answered in time, knows a leader and raises no alarm.
     pub healthy: bool,
     /// Whether it has ever started.
     pub started: bool,
     /// Whether it does not vote yet.
     pub learner: bool,
+    /// The version of its server; empty where it did not answer.
+    pub version: String,
+    /// The revision it has applied; zero where it did not answer or the store does not tell.
+    pub revision: Revision,
+    /// How long it took to answer, the connection included; `None` where it did not.
+    pub latency: Option<Duration>,
 }
 
 #[cfg(test)]

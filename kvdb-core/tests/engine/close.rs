@@ -32,7 +32,7 @@ async fn every_call_after_close_answers_closed_on_every_clone() {
         clone.lease_revoke(&lease, CallOptions::default()).await.unwrap_err(),
         clone.lease_info(&lease, CallOptions::default()).await.unwrap_err(),
         clone.compact(2).await.unwrap_err(),
-        clone.admin(AdminRequest::ListMembers).await.unwrap_err(),
+        clone.admin(AdminRequest::ListMembers { within: None }).await.unwrap_err(),
         clone.close().await.unwrap_err(),
     ];
     for (index, error) in errors.iter().enumerate() {

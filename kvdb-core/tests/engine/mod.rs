@@ -1,7 +1,10 @@
 mod close;
+mod conditions;
 mod deadlines;
 mod fatal;
 mod handle;
+mod locks;
+mod members;
 mod pairs;
 mod transact;
 mod watches;

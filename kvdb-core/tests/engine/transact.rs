@@ -47,3 +47,32 @@ async fn a_ttl_that_ran_out_on_the_way_is_granted_anew() {
     let both = kv.txn().then(put("a", "1").ttl(minute)).then(put("b", "1").lease(&gone.id)).await.unwrap_err();
     assert_eq!((both.kind(), kv.get("a").await.unwrap()), (&ErrorKind::LeaseNotFound, None));
 }
+
+#[tokio::test]
+async fn without_native_transactions_no_more_is_read_than_decides() {
+    let faulty = Arc::new(Faulty::default());
+    faulty.native.store(false, Ordering::SeqCst);
+    let kv = open(faulty.clone(), &Options::new());
+    let before = kv.put("a", "1").await.unwrap();
+    kv.put("b", "1").await.unwrap();
+    faulty.take_calls();
+    // What guards can say is committed unread, as a `Tx` does.
+    let unchanged = modified("a").eq(before.modified_index);
+    assert!(kv.txn().when(unchanged.clone()).when(absent("c")).then(put("a", "2")).await.unwrap().succeeded);
+    assert_eq!(faulty.take_calls(), ["commit"]);
+    // Refused, it is read which of the conditions fails: that one alone decides.
+    let reply = kv.txn().when(unchanged).when(absent("c")).when(absent("b")).then(put("a", "3")).await.unwrap();
+    assert_eq!((reply.succeeded, reply.revision > before.modified_index), (false, true));
+    assert_eq!(faulty.take_calls(), ["commit", "get"]);
+    let refused = kv.txn().when(value("a").eq("1")).when(value("b").eq("1")).otherwise(put("c", "1")).await.unwrap();
+    assert!(!refused.succeeded);
+    assert_eq!(faulty.take_calls(), ["get", "commit"]);
+    // One key is read at one moment, two are checked to be of one.
+    assert_eq!(kv.txn().when(present("a")).then(get("a")).await.unwrap().results[0].pair().unwrap().value, "2");
+    assert_eq!(faulty.take_calls(), ["get"]);
+    kv.txn().then(get("a")).then(get("b")).await.unwrap();
+    assert_eq!(faulty.take_calls(), ["get", "get", "commit"]);
+    // One that does nothing tells the present revision.
+    assert!(kv.txn().await.unwrap().revision > before.modified_index);
+    assert_eq!(faulty.take_calls(), ["get"]);
+}

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use kvdb_core::portworx::*;
 use kvdb_core::{
-    AdminReply, AdminRequest, Backend, Batch, Capabilities, ErrorKind, Feed, Fetched, Key, KeyRange, LeaseId, Limits,
-    Outcome, Page, Read, Scan, Secret, WatchSpec,
+    AdminReply, AdminRequest, Backend, Batch, CallOptions, Capabilities, ErrorKind, Feed, Fetched, Key, KeyRange,
+    LeaseId, Limits, Outcome, Page, Read, Retry, Scan, Secret, WatchSpec,
 };
 
 use crate::common::{backend, open, store};
@@ -96,11 +96,14 @@ impl Backend for Administered {
     }
     async fn admin(&self, request: &AdminRequest) -> Result<AdminReply> {
         self.asked.lock().unwrap().push(request.clone());
+        if matches!(request, AdminRequest::Defragment { .. }) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         Ok(match request {
             AdminRequest::AddMember { .. } | AdminRequest::AddLearner { .. } | AdminRequest::UpdateMember { .. } => {
                 AdminReply::PeerUrls(peers())
             }
-            AdminRequest::ListMembers => AdminReply::Members(BTreeMap::from([(7, MemberInfo::default())])),
+            AdminRequest::ListMembers { .. } => AdminReply::Members(BTreeMap::from([(7, MemberInfo::default())])),
             AdminRequest::Endpoints => AdminReply::Endpoints(vec!["http://10.0.0.1:2379".to_owned()]),
             _ => AdminReply::Done,
         })
@@ -132,30 +135,44 @@ async fn every_spelling_asks_the_store_for_what_it_says() {
     assert_eq!(kv.get_endpoints().await.unwrap(), ["http://10.0.0.1:2379"]);
     kv.defragment("http://10.0.0.1:2379", 45).await.unwrap();
 
-    let subtree = text("app/tree");
+    let (tree, locks) = (text("app/tree/"), text("app/_kvdb/lock/tree/"));
+    let grant =
+        |subtree| AdminRequest::GrantUserAccess { name: text("me"), permission: PermissionType::ReadWrite, subtree };
+    let revoke = |subtree| AdminRequest::RevokeUserAccess { name: text("me"), subtree };
     assert_eq!(
         *store.asked.lock().unwrap(),
         [
             AdminRequest::AddUser { name: text("me"), password: Secret::new("word") },
             AdminRequest::RemoveUser { name: text("me") },
-            AdminRequest::GrantUserAccess {
-                name: text("me"),
-                permission: PermissionType::ReadWrite,
-                subtree: subtree.clone()
-            },
-            AdminRequest::RevokeUserAccess { name: text("me"), subtree },
+            grant(tree.clone()),
+            grant(locks.clone()),
+            revoke(tree),
+            revoke(locks),
             AdminRequest::AddMember { host: text("10.0.0.1"), port: 2380, name: text("node") },
             AdminRequest::AddLearner { host: text("10.0.0.2"), port: 2381, name: text("node") },
             AdminRequest::UpdateMember { host: text("10.0.0.3"), port: 2382, name: text("node") },
             AdminRequest::PromoteMember { id: 1 },
             AdminRequest::RemoveMember { name: text("node"), host: text("10.0.0.1") },
             AdminRequest::RemoveMemberById { id: 2 },
-            AdminRequest::ListMembers,
+            // A quarter of the call's time, which is 10 seconds unless set.
+            AdminRequest::ListMembers { within: Some(Duration::from_millis(2500)) },
             AdminRequest::SetEndpoints(vec![text("http://10.0.0.1:2379"), text("http://10.0.0.2:2379")]),
             AdminRequest::Endpoints,
             AdminRequest::Defragment { endpoint: text("http://10.0.0.1:2379"), timeout: Duration::from_secs(45) },
         ]
     );
+}
+
+#[tokio::test]
+async fn a_defragmentation_has_its_own_time_and_no_other() {
+    let store = Arc::new(Administered { inner: backend(), asked: Mutex::default() });
+    let kv = open(store as Arc<dyn Backend>, &Options::new().set("timeout", "10ms"));
+    let mut options = CallOptions::default();
+    options.timeout = Some(Duration::from_millis(10));
+    let ask = |timeout| kv.admin_opts(AdminRequest::Defragment { endpoint: String::new(), timeout }, options.clone());
+    ask(Duration::from_secs(45)).await.unwrap();
+    let error = ask(Duration::from_millis(5)).await.unwrap_err();
+    assert_eq!((error.kind(), error.retry()), (&ErrorKind::Timeout, Retry::Safe));
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ impl NoQuorum {
 /// Whether a call passes a raised wrapper (contract 12.1).
 const fn passes(call: &Call<'_>) -> bool {
     matches!(call.operation, Unlock | LeaseKeepAlive | LeaseRevoke | Close)
-        || matches!(call.admin, Some(Endpoints | SetEndpoints(_) | ListMembers))
+        || matches!(call.admin, Some(Endpoints | SetEndpoints(_) | ListMembers { .. }))
         || matches!(call.admin, Some(UpdateMember { .. } | Defragment { .. }))
 }
 

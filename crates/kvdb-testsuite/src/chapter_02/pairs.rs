@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use kvdb_core::{Capabilities, Event, KvAction, KvFlags, KvPair, KvdbExt, Revision};
 
-use crate::help::{next_event, next_pair};
+use crate::help::{next_change, next_pair};
 use crate::{Ctx, Failure, Proof, ensure, ensure_eq};
 
 pub(super) async fn indexes(ctx: Ctx) -> Proof {
@@ -144,12 +144,14 @@ pub(super) async fn previous_of_compare_verbs(ctx: Ctx) -> Proof {
 
 pub(super) async fn deleted(ctx: Ctx) -> Proof {
     let kv = ctx.open().await?;
-    let mut watch = kv.watch_tree("").await?;
+    let ordered = ctx.has(Capabilities::ORDERED_UPDATES);
+    let mut watches = [kv.watch_tree("").await?, kv.watch_tree("").previous().await?];
     for how in ["delete", "compare_and_delete", "delete_tree"] {
         kv.put("d/k", "1").await?;
         let last = kv.put("d/k", how).await?;
-        next_event(&mut watch).await?;
-        next_event(&mut watch).await?;
+        for watch in &mut watches {
+            while next_pair(watch).await?.modified_index < last.modified_index {}
+        }
         let gone = match how {
             "delete" => Some(kv.delete("d/k").await?),
             "compare_and_delete" => Some(kv.compare_and_delete(&last, KvFlags::empty()).await?),
@@ -158,21 +160,33 @@ pub(super) async fn deleted(ctx: Ctx) -> Proof {
                 None
             }
         };
-        let after = kv.put("after", "1").await?.modified_index;
-        let event = next_event(&mut watch).await?;
-        let Event::Delete(told) = event else { crate::fail!("{how} is told as {event:?}") };
-        if let Some(gone) = &gone {
-            ensure_eq!(gone.modified_index, told.modified_index, "the revision of {how}, answered and told");
+        let mut pairs: Vec<KvPair> = gone.into_iter().collect();
+        for watch in &mut watches {
+            let event = next_change(watch).await?;
+            let Event::Delete(told) = event else { crate::fail!("{how} is told as {event:?}") };
+            // Who tells cuts has the revision of the cut (7.6).
+            if let Some(gone) = pairs.first() {
+                let same = gone.modified_index == told.modified_index;
+                ensure!(
+                    same || !ordered && gone.modified_index < told.modified_index,
+                    "{how}: {gone:?}, told {told:?}"
+                );
+            }
+            pairs.push(told);
         }
-        for pair in gone.iter().chain([&told]) {
+        let after = kv.put("after", "1").await?.modified_index;
+        for (at, pair) in pairs.iter().rev().enumerate() {
             ensure_eq!(pair.key, "d/k");
             ensure_eq!(pair.action, KvAction::Delete, "the action of {how}");
-            ensure_eq!(pair.value, last.value, "the value of {how}");
+            // Who tells cuts keeps values on request alone (7.1): the plain watch is the last but one.
+            ensure!(pair.value == last.value || at == 1 && !ordered, "the value of {how} is {:?}", pair.value);
             ensure_eq!(pair.created_index, last.created_index, "the created index of {how}");
             ensure!(pair.modified_index > last.modified_index, "{how} has the revision of the last write");
             ensure!(pair.modified_index < after, "{how} has a revision from after it");
         }
-        ensure_eq!(next_pair(&mut watch).await?.key, "after");
+        for watch in &mut watches {
+            ensure_eq!(next_pair(watch).await?.key, "after");
+        }
     }
     Ok(())
 }

@@ -163,7 +163,7 @@ pub(super) async fn nothing_else_takes_any(ctx: Ctx) -> Proof {
     .await?;
     if ctx.has(kvdb_core::Capabilities::LEASES) {
         takes(&ctx, 0, "a lease without keys", async {
-            let lease = kv.lease(ctx.limits().ttl_min.max(Duration::from_secs(30))).await?;
+            let lease = kv.lease(ctx.ttl(Duration::from_secs(30))).await?;
             kv.lease_keep_alive(&lease.id, Default::default()).await?;
             kv.lease_revoke(&lease.id, Default::default()).await?;
             Ok(())

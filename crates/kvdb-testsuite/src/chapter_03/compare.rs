@@ -178,7 +178,7 @@ pub(super) async fn set_errors(ctx: Ctx) -> Proof {
 
 pub(super) async fn set_ttl(ctx: Ctx) -> Proof {
     let kv = ctx.open().await?;
-    let ttl = ctx.limits().ttl_min.max(Duration::from_millis(300));
+    let ttl = ctx.ttl(Duration::from_millis(300));
     let mut pair = kv.put("k", "1").await?;
     pair.ttl = Some(ttl);
     let permanent = kv.compare_and_set(&pair, KvFlags::MODIFIED_INDEX, None).await?;

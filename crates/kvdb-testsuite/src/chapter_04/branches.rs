@@ -100,8 +100,8 @@ pub(super) async fn in_order(ctx: Ctx) -> Proof {
 
 pub(super) async fn ttl_and_lease(ctx: Ctx) -> Proof {
     let kv = ctx.open().await?;
-    let long = ctx.limits().ttl_min.max(Duration::from_secs(300));
-    let short = ctx.limits().ttl_min.max(Duration::from_millis(300));
+    let long = ctx.ttl(Duration::from_secs(300));
+    let short = ctx.ttl(Duration::from_millis(300));
     let lease = kv.lease(long).await?.id;
     expect_kind(kv.txn().then(put("k", "1").ttl(long).lease(&lease)).await, &ErrorKind::InvalidArgument)?;
     ensure_eq!(kv.get("k").await?, None, "what a refused transaction left");
@@ -143,7 +143,7 @@ pub(super) async fn ttl_and_lease(ctx: Ctx) -> Proof {
 
 pub(super) async fn ttl_unsupported(ctx: Ctx) -> Proof {
     let kv = ctx.open().await?;
-    let ttl = ctx.limits().ttl_min.max(Duration::from_secs(60));
+    let ttl = ctx.ttl(Duration::from_secs(60));
     let refused = kv.txn().then(put("a", "1")).otherwise(put("b", "1").ttl(ttl)).await;
     let error = expect_kind(refused, &ErrorKind::Unsupported(Capabilities::TTL))?;
     ensure!(error.to_string().contains("TTL"), "the capability is not named: {error}");

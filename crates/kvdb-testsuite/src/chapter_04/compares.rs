@@ -148,7 +148,7 @@ pub(super) async fn unsupported(ctx: Ctx) -> Proof {
 
 pub(super) async fn leases(ctx: Ctx) -> Proof {
     let kv = ctx.open().await?;
-    let ttl = ctx.limits().ttl_min.max(Duration::from_secs(300));
+    let ttl = ctx.ttl(Duration::from_secs(300));
     let (one, other) = (kv.lease(ttl).await?.id, kv.lease(ttl).await?.id);
     kv.put("leased", "1").lease(&one).await?;
     kv.put("moved", "1").lease(&one).await?;

@@ -140,31 +140,34 @@ pub(super) async fn native_of_the_store(ctx: Ctx) -> Proof {
 }
 
 pub(super) async fn leases(ctx: Ctx) -> Proof {
+    let most = ctx.limits().leases_per_batch.min(2);
     let inner = Faulty::recording(ctx.backend().await?);
     let calls = inner.calls();
-    let narrow = Limited::new(Arc::new(inner), |limits: &mut Limits| limits.leases_per_batch = 2);
+    let narrow = Limited::new(Arc::new(inner), move |limits: &mut Limits| limits.leases_per_batch = most);
     let kv = ctx.handle(Arc::new(narrow), ctx.domain(), Options::new())?;
-    let ttl = ctx.limits().ttl_min.max(std::time::Duration::from_secs(60));
+    let ttl = ctx.ttl(std::time::Duration::from_secs(60));
     let mut ids = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..=most {
         ids.push(kv.lease(ttl).await?.id);
     }
     calls.lock().unwrap().clear();
     let op = |n: usize, lease: usize| put(format!("k{n}"), "1").lease(&ids[lease]);
-    let refused = kv.txn().then(op(0, 0)).then(op(1, 1)).then(op(2, 2)).await;
-    expect_kind(refused, &ErrorKind::InvalidArgument)?;
-    expect_kind(
-        kv.txn().otherwise(op(0, 0)).otherwise(op(1, 1)).otherwise(op(2, 2)).await,
-        &ErrorKind::InvalidArgument,
-    )?;
+    let branches = |then: Vec<TxnOp>, otherwise: Vec<TxnOp>| {
+        let mut txn = Txn::default();
+        (txn.then, txn.otherwise) = (then, otherwise);
+        kv.txn_opts(txn, CallOptions::default())
+    };
+    let beyond = || (0..=most).map(|n| op(n, n)).collect::<Vec<_>>();
+    expect_kind(branches(beyond(), Vec::new()).await, &ErrorKind::InvalidArgument)?;
+    expect_kind(branches(Vec::new(), beyond()).await, &ErrorKind::InvalidArgument)?;
     ensure_eq!(*calls.lock().unwrap(), [], "what was asked of the store");
-    // Two of them, however often, and another one in the other branch.
-    let txn = kv.txn().then(op(0, 0)).then(op(1, 1)).then(op(2, 0)).then(op(3, 1)).then(put("free", "1"));
-    ensure_eq!(txn.otherwise(op(0, 2)).await?.results.len(), 5);
+    // As many as it takes, however often, and another one in the other branch.
+    let often = (0..2 * most).map(|n| op(n, n % most)).chain([put("free", "1")]).collect();
+    ensure_eq!(branches(often, vec![op(0, most)]).await?.results.len(), 2 * most + 1);
     // A put with a TTL brings a lease of its own.
     if ctx.has(Capabilities::TTL) {
-        let beyond = kv.txn().then(op(0, 0)).then(op(1, 1)).then(put("k2", "1").ttl(ttl)).await;
-        expect_kind(beyond, &ErrorKind::InvalidArgument)?;
+        let with_ttl = (0..most).map(|n| op(n, n)).chain([put("ttl", "1").ttl(ttl)]).collect();
+        expect_kind(branches(with_ttl, Vec::new()).await, &ErrorKind::InvalidArgument)?;
     }
     for id in &ids {
         kv.lease_revoke(id, CallOptions::default()).await?;

@@ -6,7 +6,7 @@ use kvdb_core::{Limits, Options};
 use serde::{Deserialize, Serialize};
 
 use crate::decorate::{Call, Faulty, Limited};
-use crate::help::{eventually, expect_kind, expect_next_key, next_pair};
+use crate::help::{eventually, expect_kind, expect_next_key, next_pair, whenever_read};
 use crate::{Ctx, Proof, ensure, ensure_eq};
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -24,7 +24,7 @@ pub(super) async fn own_writes(ctx: Ctx) -> Proof {
     let old = kv.put("old", "1").await?;
     kv.put("gone", "1").await?;
     kv.put("json", "not that JSON").await?;
-    let before = other.list("").await?;
+    let before = whenever_read(other.list("").await?);
     let mut watch = other.watch_tree("").await?;
     let tx = kv.tx();
     ensure_eq!(text(&tx, "old").await?, Some("1".into()));
@@ -58,7 +58,7 @@ pub(super) async fn own_writes(ctx: Ctx) -> Proof {
             expect_kind(tx.delete(bad), &ErrorKind::InvalidArgument)?;
         }
     }
-    ensure_eq!(other.list("").await?, before, "what shows before the commit");
+    ensure_eq!(whenever_read(other.list("").await?), before, "what shows before the commit");
     let revision = tx.clone().commit().await?;
     let now: Vec<_> = kv.list("").await?.into_iter().map(|pair| (pair.key, pair.modified_index)).collect();
     let json = before.iter().find(|pair| pair.key == "json").map(|pair| pair.modified_index).unwrap_or_default();
@@ -222,7 +222,7 @@ pub(super) async fn one_batch(ctx: Ctx) -> Proof {
 
 pub(super) async fn with_ttl(ctx: Ctx) -> Proof {
     let kv = ctx.open().await?;
-    let short = ctx.limits().ttl_min.max(Duration::from_millis(300));
+    let short = ctx.ttl(Duration::from_millis(300));
     let tx = kv.tx();
     tx.put_ttl("short", "1", short)?;
     tx.put("stays", "1")?;

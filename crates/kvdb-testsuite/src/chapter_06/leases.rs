@@ -14,7 +14,25 @@ fn default() -> CallOptions {
 pub(super) async fn moved(ctx: Ctx) -> Proof {
     let kv = ctx.open().await?;
     let long = at_least(&ctx, Duration::from_secs(300));
-    let (one, other) = (kv.lease(long).await?, kv.lease(long).await?);
+    let (one, other, shorter) = (kv.lease(long).await?, kv.lease(long).await?, kv.lease(long / 2).await?);
+    let made = kv.put("changing", "0").await?;
+    let mut before = made.clone();
+    for (value, lease) in [("1", Some(&one)), ("2", Some(&shorter)), ("3", Some(&one)), ("4", None)] {
+        let put = kv.put("changing", value);
+        let pair = match lease {
+            Some(lease) => put.lease(&lease.id).await?,
+            None => put.await?,
+        };
+        ensure_eq!(pair.lease.as_ref(), lease.map(|lease| &lease.id));
+        let (created, version) = match ctx.store().leases_make_anew() {
+            true => (pair.modified_index, before.version.map(|_| 1)),
+            false => (made.created_index, before.version.map(|version| version + 1)),
+        };
+        ensure_eq!((pair.created_index, pair.version), (created, version), "the put of {value}");
+        ensure_eq!(kv.get("changing").await?.map(|found| found.created_index), Some(created));
+        before = pair;
+    }
+    kv.delete("changing").await?;
     let first = kv.put("moved", "1").lease(&one.id).await?;
     kv.put("cleared", "1").lease(&one.id).await?;
     kv.put("stays", "1").lease(&one.id).await?;

@@ -38,7 +38,7 @@ pub(super) async fn together(ctx: Ctx) -> Proof {
     let kv = ctx.open().await?;
     let mut watch = kv.watch_tree("").progress().await?;
     let lease = match ctx.has(Capabilities::LEASES) {
-        true => Some(kv.lease(ctx.limits().ttl_min.max(std::time::Duration::from_secs(60))).await?),
+        true => Some(kv.lease(ctx.ttl(std::time::Duration::from_secs(60))).await?),
         false => None,
     };
     let noise = Writers::start(&kv, 3, 30);

@@ -8,7 +8,7 @@ use crate::tap::Tap;
 use crate::{Ctx, Proof, ensure, ensure_eq};
 
 pub(super) async fn outlives_deadline(ctx: Ctx) -> Proof {
-    let deadline = Duration::from_millis(150);
+    let deadline = Duration::from_millis(500);
     let kv = ctx.open_with(Options::new().timeout(deadline)).await?;
     let writer = ctx.open().await?;
     let mut watch = kv.watch_tree("d").timeout(deadline).await?;

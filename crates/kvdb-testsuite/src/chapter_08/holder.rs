@@ -53,6 +53,10 @@ pub(super) async fn apart_from_data(ctx: Ctx) -> Proof {
         ensure_eq!(kv.create(name, "data").await?.action, KvAction::Create);
     }
     ensure_eq!(kv.list("").await?.len(), names.len());
+    // The data's events and no others.
+    for name in names {
+        expect_next_key(&mut watch, name).await?;
+    }
     for lock in &locks {
         ensure_eq!(kv.lock_holder(lock.name()).await?.map(|holder| holder.id).as_deref(), Some(lock.id()));
         // One name in many spellings.
@@ -61,14 +65,6 @@ pub(super) async fn apart_from_data(ctx: Ctx) -> Proof {
     }
     ensure_eq!(kv.delete_tree("").await?, names.len() as u64);
     ensure!(locks.iter().all(LockGuard::is_held), "deleting data has cost a lock");
-    for lock in &locks {
-        kv.put("proof", "1").fence(lock).await?;
-        lock.release().await?;
-    }
-    // The data's events and no others.
-    for name in names {
-        expect_next_key(&mut watch, name).await?;
-    }
     let mut deleted = Vec::new();
     for _ in names {
         deleted.push(crate::help::next_pair(&mut watch).await?.key);
@@ -78,7 +74,9 @@ pub(super) async fn apart_from_data(ctx: Ctx) -> Proof {
         deleted,
         names.map(str::to_owned).into_iter().collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>()
     );
-    for _ in names {
+    for lock in &locks {
+        kv.put("proof", "1").fence(lock).await?;
+        lock.release().await?;
         expect_next_key(&mut watch, "proof").await?;
     }
     if ctx.has(Capabilities::WATCH_RESUME) {

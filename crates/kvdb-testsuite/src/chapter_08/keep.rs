@@ -10,7 +10,7 @@ use crate::{Ctx, Proof, ensure, ensure_eq};
 
 /// A TTL whose end can be waited for.
 pub(super) fn short(ctx: &Ctx) -> Duration {
-    ctx.limits().ttl_min.max(Duration::from_millis(1200))
+    ctx.ttl(Duration::from_millis(1200))
 }
 
 pub(super) async fn frees_itself(ctx: Ctx) -> Proof {
@@ -88,7 +88,7 @@ pub(super) async fn default_ttl(ctx: Ctx) -> Proof {
 pub(super) async fn lost_by_the_store(ctx: Ctx) -> Proof {
     let (kv, other) = (ctx.open().await?, ctx.open().await?);
     // So long that only the store's word can come within the trial's time.
-    let ttl = ctx.limits().ttl_min.max(Duration::from_secs(600));
+    let ttl = ctx.ttl(Duration::from_secs(600));
     let lock = kv.lock("job").ttl(ttl).await?;
     let beside = kv.lock("beside").ttl(ttl).await?;
     let lease = lock.lease.clone().expect("a lock has a lease");

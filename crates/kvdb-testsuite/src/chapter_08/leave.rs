@@ -33,7 +33,7 @@ pub(super) async fn gives_up(ctx: Ctx) -> Proof {
     let last = {
         let other = other.clone();
         let kv = kv.clone();
-        let middle = tokio::spawn(async move { kv.lock("job").wait(Duration::from_millis(400)).await.map(drop) });
+        let middle = tokio::spawn(async move { kv.lock("job").wait(Duration::from_secs(2)).await.map(drop) });
         eventually("the middle one is queued", async || Ok(queued(&ctx, "job").await? == 2)).await?;
         let last = tokio::spawn(async move { other.lock("job").await });
         eventually("the last one is queued", async || Ok(queued(&ctx, "job").await? == 3)).await?;

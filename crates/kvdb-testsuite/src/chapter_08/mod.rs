@@ -1,15 +1,17 @@
 //! Contract chapter 8: locks.
 
+mod calls;
 mod fences;
 mod hold;
 mod holder;
 mod keep;
+mod late;
 mod leave;
 mod queue;
 mod release;
 mod wait;
 
-use kvdb_core::{KeyRange, Scan};
+use kvdb_core::{Key, KeyRange, Scan};
 
 use crate::{Ctx, Proof};
 
@@ -17,6 +19,7 @@ crate::trials! {
     "8.1 contenders hold one at a time and tokens rise strictly", needs(LEASES) => queue::one_at_a_time;
     "8.1 first come, first served", needs(LEASES) => queue::first_come_first_served;
     "8.1 a waiter watches its predecessor alone and does not poll", needs(LEASES) => queue::no_polling;
+    "8.1 a free lock takes one call of the store, one that is tried and held two", needs(LEASES|NATIVE_TXN) => calls::counted;
     "8.1 unsupported: locks without leases", lacks(LEASES) => queue::unsupported;
     "8.2 a lock frees itself within TTL and slack after its holder died", needs(LEASES) => keep::frees_itself;
     "8.2 a lock frees itself after the holder's runtime is gone", needs(LEASES) => keep::runtime_gone;
@@ -28,6 +31,7 @@ crate::trials! {
     "8.4 a call dropped at any await leaves nothing behind", needs(LEASES) => leave::dropped_at_any_await;
     "8.4 a dropped call whose enqueue is on its way leaves nothing behind", needs(LEASES) => leave::dropped_in_flight;
     "8.4 a lost reply to the enqueue is settled", needs(LEASES) => leave::lost_reply;
+    "8.4 an enqueue that arrives after it was given up blocks nobody", needs(LEASES) => late::enqueue;
     "8.4 a waiter that loses its lease is told and blocks nobody", needs(LEASES) => leave::loses_lease;
     "8.5 lost() resolves when the store says so", needs(LEASES|SHARED_LEASES) => keep::lost_by_the_store;
     "8.5 lost() resolves by the local deadline before anybody else can hold the lock", needs(LEASES) => keep::lost_by_deadline;
@@ -47,13 +51,23 @@ crate::trials! {
 
 /// How many waiters stand in a lock's queue, the holder included: what the store itself has there.
 async fn queued(ctx: &Ctx, name: &str) -> Proof<usize> {
+    Ok(kept(ctx, name).await?.iter().filter(|key| !is_void(key)).count())
+}
+
+/// The keys that the store itself has for a lock.
+async fn kept(ctx: &Ctx, name: &str) -> Proof<Vec<Key>> {
     use futures_util::StreamExt;
     let range = KeyRange::prefix(ctx.absolute(&format!("_kvdb/lock/{name}/")).as_bytes());
     let store = ctx.backend().await?;
     let mut pages = store.list(&range, &Scan::default());
-    let mut count = 0;
+    let mut kept = Vec::new();
     while let Some(page) = pages.next().await {
-        count += page?.entries.len();
+        kept.extend(page?.entries.into_iter().map(|entry| entry.key));
     }
-    Ok(count)
+    Ok(kept)
+}
+
+/// Whether a key of a lock keeps an enqueue from arriving late, and is no waiter.
+fn is_void(key: &Key) -> bool {
+    key.to_string().contains("/_kvdb/void/")
 }

@@ -43,8 +43,13 @@ pub(super) async fn one_at_a_time(ctx: Ctx) -> Proof {
     }
     let total = (CONTENDERS * ROUNDS) as u64;
     ensure_eq!(handles[0].get_val::<u64>("data").await?, Some(total));
-    for expected in 1..=total {
-        ensure_eq!(next_pair(&mut written).await?.json::<u64>()?, expected);
+    let mut told = 0;
+    while told < total {
+        let next = next_pair(&mut written).await?.json::<u64>()?;
+        // A stream of cuts leaves out what is written over within one (7.6).
+        let cut = !ctx.has(Capabilities::ORDERED_UPDATES) && (told..=total).contains(&next);
+        ensure!(next == told + 1 || cut, "the count {next} after {told}");
+        told = next;
     }
     eventually("nothing is left of the queue", async || Ok(queued(&ctx, "job").await? == 0)).await
 }

@@ -72,7 +72,7 @@ async fn remove(ctx: &Ctx, range: &kvdb_core::KeyRange) -> Proof {
 
 pub(super) async fn by_drop(ctx: Ctx) -> Proof {
     let (kv, other) = (ctx.open().await?, ctx.open().await?);
-    let ttl = ctx.limits().ttl_min.max(Duration::from_secs(600));
+    let ttl = ctx.ttl(Duration::from_secs(600));
     let lock = kv.lock("job").ttl(ttl).await?;
     drop(lock);
     let next = soon("the lock after a drop", other.lock("job").into_future()).await??;
@@ -98,7 +98,7 @@ pub(super) async fn by_drop(ctx: Ctx) -> Proof {
 pub(super) async fn made_up_for(ctx: Ctx) -> Proof {
     let (kv, tap) = Tap::open(&ctx, Options::new().timeout(Duration::from_millis(300))).await?;
     let other = ctx.open().await?;
-    let ttl = ctx.limits().ttl_min.max(Duration::from_secs(600));
+    let ttl = ctx.ttl(Duration::from_secs(600));
     let lock = kv.lock("job").ttl(ttl).await?;
     tap.faults.die();
     expect_kind(lock.release().await, &ErrorKind::Unavailable)?;

@@ -17,10 +17,12 @@ pub(super) async fn values(ctx: Ctx) -> Proof {
     ensure_eq!(kv.import(&[]).await?, 0);
     let stays = kv.put("stays", "1").await?;
     let old = kv.put("d/old", "1").await?;
+    // Beyond all of this store's, also where an election takes 2^32 of them.
+    let foreign = stays.modified_index.get() + (1 << 48);
     let mut pairs = vec![KvPair::new("d/old", "2"), KvPair::new("d/binary", vec![0, 0xff]), KvPair::new("d/empty", "")];
     for pair in &mut pairs {
-        pair.created_index = 1_000_000.into();
-        pair.modified_index = 2_000_000.into();
+        pair.created_index = foreign.into();
+        pair.modified_index = (foreign + 1).into();
         pair.version = Some(77);
         pair.action = KvAction::Delete;
     }
@@ -30,7 +32,7 @@ pub(super) async fn values(ctx: Ctx) -> Proof {
     let expected: [(&str, &[u8]); 3] = [("d/binary", &[0, 0xff]), ("d/empty", b""), ("d/old", b"2")];
     ensure_eq!(shown, expected);
     for pair in &found {
-        ensure!(pair.modified_index > stays.modified_index && pair.modified_index < 1_000_000, "{pair:?}");
+        ensure!(pair.modified_index > stays.modified_index && pair.modified_index < foreign, "{pair:?}");
         let created = if pair.key == "d/old" { old.created_index } else { pair.modified_index };
         ensure_eq!(pair.created_index, created, "{}", pair.key);
         ensure!(pair.version.is_none_or(|version| version < 3), "{pair:?}");
@@ -59,9 +61,9 @@ pub(super) async fn values(ctx: Ctx) -> Proof {
 
 pub(super) async fn permanent(ctx: Ctx) -> Proof {
     let kv = ctx.open().await?;
-    let lease = kv.lease(ctx.limits().ttl_min.max(Duration::from_secs(300))).await?.id;
+    let lease = kv.lease(ctx.ttl(Duration::from_secs(300))).await?.id;
     kv.put("leased", "1").lease(&lease).await?;
-    let short = ctx.limits().ttl_min.max(Duration::from_millis(500));
+    let short = ctx.ttl(Duration::from_millis(500));
     kv.put("short", "1").ttl(short).await?;
     let mut pairs = kv.deserialize(&kv.serialize().await?)?;
     for pair in &mut pairs {

@@ -99,10 +99,12 @@ pub(super) async fn by_differences(ctx: Ctx) -> Proof {
                     let known = state.insert(pair.key.clone(), (pair.value, pair.modified_index));
                     ensure!(known.is_none_or(|known| known.1 < pair.modified_index), "{} comes again", pair.key);
                     told += 1;
-                    if pair.modified_index == end.modified_index {
+                    if pair.modified_index == end.modified_index && ctx.has(Capabilities::ORDERED_UPDATES) {
                         break;
                     }
                 }
+                // Deletions are the last of a cut.
+                Event::Progress(revision) if revision >= end.modified_index => break,
                 Event::Delete(pair) => {
                     ensure!(pair.modified_index > start, "the deletion of {} lies before the snapshot", pair.key);
                     ensure!(state.remove(&pair.key).is_some(), "{} is deleted and was not there", pair.key);

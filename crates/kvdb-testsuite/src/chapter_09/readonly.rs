@@ -4,7 +4,7 @@ use kvdb_core::prelude::*;
 use kvdb_core::{AdminRequest, CallOptions, KvFlags};
 
 use super::kinds;
-use crate::help::expect_kind;
+use crate::help::{expect_kind, whenever_read};
 use crate::{Ctx, Proof, ensure, ensure_eq};
 
 fn pair(key: &str, value: &'static str, created: u64, modified: u64) -> KvPair {
@@ -20,7 +20,7 @@ pub(super) async fn snap_put(ctx: Ctx) -> Proof {
         kv.put("d/a", "1").await?;
         kv.put("d/c", "1").await?;
         kv.put("e", "1").await?;
-        let before = kv.list("").await?;
+        let before = whenever_read(kv.list("").await?);
         let (snapshot, other) = (kv.snapshot(&["d"]).await?, kv.snapshot(&["d"]).await?);
         let clone = snapshot.clone();
         // Changed, added among the others, and beside the prefixes.
@@ -43,8 +43,10 @@ pub(super) async fn snap_put(ctx: Ctx) -> Proof {
         }
         // Nothing else is changed by it: another snapshot, the store, the revision.
         ensure_eq!(other.list("").names().await?, ["d/a", "d/c"], "{kind}");
-        ensure_eq!(snapshot.revision(), other.revision(), "{kind}");
-        ensure_eq!(kv.list("").await?, before, "{kind}: the store after snap_put");
+        if ctx.store().counts_exactly() {
+            ensure_eq!(snapshot.revision(), other.revision(), "{kind}");
+        }
+        ensure_eq!(whenever_read(kv.list("").await?), before, "{kind}: the store after snap_put");
         for bad in ["", "a/../b", "_kvdb/x", "a\u{7}"] {
             expect_kind(snapshot.snap_put(&pair(bad, "1", 1, 1)), &ErrorKind::InvalidArgument)?;
         }
@@ -127,7 +129,7 @@ async fn make(snapshot: &Snapshot, verb: &str, lease: &LeaseId) -> kvdb_core::Re
         "revoke" => snapshot.lease_revoke(lease, options).await?,
         "lease_info" => drop(snapshot.lease_info(lease, options).await?),
         "compact" => snapshot.compact(snapshot.revision()).await?,
-        _ => drop(snapshot.admin(AdminRequest::ListMembers).await?),
+        _ => drop(snapshot.admin(AdminRequest::ListMembers { within: None }).await?),
     }
     Ok(())
 }
@@ -137,7 +139,7 @@ pub(super) async fn every_verb(ctx: Ctx) -> Proof {
         kv.delete_tree("").await?;
         let first = kv.put("d/a", "1").await?;
         let lease = match ctx.has(Capabilities::LEASES) {
-            true => kv.lease(ctx.limits().ttl_min.max(Duration::from_secs(60))).await?.id,
+            true => kv.lease(ctx.ttl(Duration::from_secs(60))).await?.id,
             false => LeaseId::from(1),
         };
         let snapshot = kv.snapshot(&[]).await?;

@@ -76,7 +76,7 @@ pub(super) async fn put_with_ttl(ctx: Ctx) -> Proof {
     let calls = faulty.calls();
     let kv = ctx.open_over(Options::new(), |_| faulty).await?;
     let other = ctx.open().await?;
-    let ttl = ctx.limits().ttl_min.max(Duration::from_secs(600));
+    let ttl = ctx.ttl(Duration::from_secs(600));
     other.put("taken", "1").await?;
     for polls in 0..POLLS {
         let key = format!("k{polls}");

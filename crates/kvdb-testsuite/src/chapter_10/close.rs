@@ -100,14 +100,14 @@ pub(super) async fn later_calls(ctx: Ctx) -> Proof {
             for verb in LOCK_VERBS {
                 closed(verb, with_lock_name(kv, verb, "l").await)?;
             }
-            let ttl = ctx.limits().ttl_min.max(Duration::from_secs(20));
+            let ttl = ctx.ttl(Duration::from_secs(20));
             closed("lease", kv.lease(ttl).await.map(drop))?;
             closed("keep_alive", kv.lease_keep_alive(&7.into(), options.clone()).await.map(drop))?;
             closed("revoke", kv.lease_revoke(&7.into(), options.clone()).await)?;
             closed("lease_info", kv.lease_info(&7.into(), options.clone()).await.map(drop))?;
         }
         closed("compact", kv.compact(1).await)?;
-        closed("admin", kv.admin(AdminRequest::ListMembers).await.map(drop))?;
+        closed("admin", kv.admin(AdminRequest::ListMembers { within: None }).await.map(drop))?;
         // A second close is told so, or is Ok: there is nothing left to do.
         if let Err(error) = kv.close().await {
             ensure_eq!(*error.kind(), ErrorKind::Closed, "a second close");

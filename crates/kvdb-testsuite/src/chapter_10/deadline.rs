@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use kvdb_core::{CallOptions, Capabilities, ErrorKind, KvdbExt, LeaseId, LockOptions, Options, Retry};
 
 use crate::decorate::{Call, Fault, Faulty};
-use crate::help::{drop_after, expect_kind, next_pair, soon};
+use crate::help::{SOON, drop_after, expect_kind, next_pair, soon};
 use crate::{Ctx, Proof, ensure, ensure_eq};
 
 const SHORT: Duration = Duration::from_millis(150);
@@ -41,8 +41,12 @@ pub(super) async fn every_call(ctx: Ctx) -> Proof {
     timed!("create", Ambiguous, kv.create("k", "1").timeout(SHORT));
     timed!("update", Ambiguous, kv.update("k", "1").timeout(SHORT));
     timed!("put if_unchanged", Ambiguous, kv.put("k", "1").if_revision(7).timeout(SHORT));
-    // Reads the value first, and stalls there: surely nothing was sent.
-    timed!("put if_value", Safe, kv.put("k", "1").if_value("0").timeout(SHORT));
+    if ctx.has(Capabilities::NATIVE_TXN) {
+        timed!("put if_value", Ambiguous, kv.put("k", "1").if_value("0").timeout(SHORT));
+    } else {
+        // Reads the value first, and stalls there: surely nothing was sent.
+        timed!("put if_value", Safe, kv.put("k", "1").if_value("0").timeout(SHORT));
+    }
     timed!("delete", Ambiguous, kv.delete("k").timeout(SHORT));
     if ctx.has(Capabilities::NATIVE_TXN) {
         timed!("txn", Ambiguous, kv.txn().when(kvdb_core::present("k")).then(kvdb_core::put("k", "1")).timeout(SHORT));
@@ -151,7 +155,11 @@ pub(super) async fn next_call(ctx: Ctx) -> Proof {
         expect_kind(soon("a put", other).await??, &ErrorKind::Timeout)?;
     }
     stalls.store(false, Ordering::SeqCst);
-    kv.put("k", "1").await?;
-    ensure_eq!(kv.list("").names().await?, ["k"], "a call that timed out before it was sent was sent later");
+    kv.put("k", "1").timeout(SOON).await?;
+    ensure_eq!(
+        kv.list("").timeout(SOON).names().await?,
+        ["k"],
+        "a call that timed out before it was sent was sent later"
+    );
     Ok(())
 }

@@ -142,7 +142,9 @@ pub(super) async fn canary(ctx: Ctx) -> Proof {
     errors.push(("too large", kv.put("k", large).await.map(drop)));
     // The same where the store fails beneath.
     let broken = |call: &Call| match call {
-        Call::Commit(_) => Fault::LoseReply(Error::new(ErrorKind::Unavailable, "cut").with_retry(Retry::Ambiguous)),
+        Call::Commit(_) | Call::NativeTxn(_) => {
+            Fault::LoseReply(Error::new(ErrorKind::Unavailable, "cut").with_retry(Retry::Ambiguous))
+        }
         _ => Fault::None,
     };
     let options = Options::new().timeout(Duration::from_millis(200));

@@ -13,7 +13,10 @@ async fn refusing(ctx: &Ctx, times: usize, kind: ErrorKind, retry: Retry) -> Pro
     let count = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&count);
     let plan = move |call: &Call| {
-        let data = matches!(call, Call::Get(_) | Call::List(_) | Call::Commit(_) | Call::Watch(_) | Call::Grant(_));
+        let data = matches!(
+            call,
+            Call::Get(_) | Call::List(_) | Call::Commit(_) | Call::NativeTxn(_) | Call::Watch(_) | Call::Grant(_)
+        );
         if data && counter.fetch_add(1, Ordering::SeqCst) < times {
             Fault::Refuse(Error::new(kind.clone(), "refused for the trial").with_retry(retry))
         } else {
@@ -127,7 +130,7 @@ pub(super) async fn ambiguous(ctx: Ctx) -> Proof {
         let commits = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&commits);
         let plan = move |call: &Call| {
-            if matches!(call, Call::Commit(_)) {
+            if matches!(call, Call::Commit(_) | Call::NativeTxn(_)) {
                 counter.fetch_add(1, Ordering::SeqCst);
                 return Fault::Refuse(Error::new(ErrorKind::Unavailable, "cut off").with_retry(Retry::Ambiguous));
             }

@@ -2,23 +2,50 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use kvdb_core::{Error, ErrorKind, Handle, KvFlags, KvPair, KvdbExt, Options, Result, Retry};
+use kvdb_core::{
+    Capabilities, Error, ErrorKind, Handle, Key, KvAction, KvFlags, KvPair, KvdbExt, NativeOp, Op, Options, Result,
+    Retry,
+};
+use tokio::sync::oneshot;
 
 use crate::decorate::{Call, Fault, Faulty};
-use crate::help::{expect_kind, soon};
+use crate::help::{expect_kind, next_pair, soon};
 use crate::{Ctx, Failure, Proof, ensure, ensure_eq, fail};
 
 fn cut_off() -> Error {
     Error::new(ErrorKind::Unavailable, "cut off for the trial").with_retry(Retry::Ambiguous)
 }
 
-/// The real store; the n-th commits befall the faults that `plan` answers for n = 0, 1, ...
+/// Whether a call writes a user's key, and not one of the library's own.
+fn writes(call: &Call) -> bool {
+    let keys: Vec<&Key> = match call {
+        Call::Commit(batch) => batch
+            .ops
+            .iter()
+            .filter_map(|op| match op {
+                Op::Put { key, .. } | Op::Delete { key, .. } => Some(key),
+                Op::DeleteRange { .. } => None,
+            })
+            .collect(),
+        Call::NativeTxn(txn) => txn
+            .then
+            .iter()
+            .filter_map(|op| match op {
+                NativeOp::Put { key, .. } | NativeOp::Delete { key, .. } => Some(key),
+                _ => None,
+            })
+            .collect(),
+        _ => vec![],
+    };
+    keys.iter().any(|key| !key.to_string().contains("/_kvdb/"))
+}
+
+/// The real store; the n-th writes befall the faults that `plan` answers for n = 0, 1, ...
 async fn over(ctx: &Ctx, mut plan: impl FnMut(usize) -> Fault + Send + 'static) -> Proof<(Handle, Arc<AtomicUsize>)> {
     let commits = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&commits);
-    let faults = move |call: &Call| match call {
-        Call::Commit(_) => plan(counter.fetch_add(1, Ordering::SeqCst)),
-        _ => Fault::None,
+    let faults = move |call: &Call| {
+        if writes(call) { plan(counter.fetch_add(1, Ordering::SeqCst)) } else { Fault::None }
     };
     Ok((ctx.open_over(Options::new(), |inner| Faulty::new(inner, faults)).await?, commits))
 }
@@ -115,7 +142,15 @@ pub(super) async fn not_arrived(ctx: Ctx) -> Proof {
     for verb in GUARDED.iter().chain(GUARDED_DELETIONS).filter(|verb| **verb != "update") {
         let seen = arrange(&other, verb).await?;
         let (kv, commits) = over(&ctx, |at| if at < 2 { Fault::Refuse(cut_off()) } else { Fault::None }).await?;
+        // What is older than its last answer is not taken for its own.
+        kv.get("k").await?;
         let answer = soon(verb, write(&kv, verb, &seen, "after")).await?;
+        if *verb == "create" && !ctx.has(Capabilities::WATCH_RESUME) {
+            // Without history a key that was made and deleted since looks like one that never was.
+            ambiguous(verb, &answer)?;
+            ensure_eq!(commits.load(Ordering::SeqCst), 1, "commits of a create with an unknown outcome");
+            continue;
+        }
         let pair = answer.map_err(|error| Failure::new(format_args!("{verb} that did not arrive: {error:?}")))?;
         ensure_eq!(commits.load(Ordering::SeqCst), 3, "commits until {verb} arrived");
         let now = other.get("k").await?;
@@ -134,6 +169,88 @@ pub(super) async fn not_arrived(ctx: Ctx) -> Proof {
     Ok(())
 }
 
+/// The guarded verbs whose condition another writer can make true again.
+const UNDONE: &[&str] = &["create", "if_created", "if_value", "delete if_value"];
+
+pub(super) async fn undone(ctx: Ctx) -> Proof {
+    let other = ctx.open().await?;
+    for verb in UNDONE {
+        let seen = arrange(&other, verb).await?;
+        let mut told = other.watch_tree("").await?;
+        // The write is carried out and its reply lost; before the engine looks, another client takes it back.
+        let (rival, runtime) = (ctx.open().await?, tokio::runtime::Handle::current());
+        let sent = Arc::new(AtomicUsize::new(0));
+        let (count, mut taken_back) = (Arc::clone(&sent), false);
+        let faults = move |call: &Call| match call {
+            call if writes(call) && count.fetch_add(1, Ordering::SeqCst) == 0 => Fault::LoseReply(cut_off()),
+            Call::Get(_) if count.load(Ordering::SeqCst) > 0 && !std::mem::replace(&mut taken_back, true) => {
+                let undo =
+                    async { if *verb == "create" { rival.delete("k").await } else { rival.put("k", "before").await } };
+                drop(tokio::task::block_in_place(|| runtime.block_on(undo)));
+                Fault::None
+            }
+            _ => Fault::None,
+        };
+        let kv = ctx.open_over(Options::new(), |inner| Faulty::new(inner, faults)).await?;
+        kv.get("k").await?;
+        let answer = soon(verb, write(&kv, verb, &seen, "after")).await?;
+        ambiguous(verb, &answer)?;
+        other.put("marker", "1").await?;
+        let (mut done, mut undone) = (0, 0);
+        loop {
+            let pair = next_pair(&mut told).await?;
+            let deleted = pair.action == KvAction::Delete;
+            let ours = if verb.contains("delete") { deleted } else { !deleted && pair.value == "after" };
+            match pair.key.as_str() {
+                "marker" => break,
+                _ if ours => done += 1,
+                _ => undone += 1,
+            }
+        }
+        ensure_eq!((done, undone), (1, 1), "how often {verb} was done and undone");
+    }
+    Ok(())
+}
+
+pub(super) async fn late(ctx: Ctx) -> Proof {
+    let other = ctx.open().await?;
+    for verb in UNDONE {
+        let seen = arrange(&other, verb).await?;
+        let (send, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
+        let plan = move |at| {
+            if at > 0 {
+                return Fault::None;
+            }
+            let ((go, wait), (done, arrived)) = (oneshot::channel(), oneshot::channel());
+            let _ = send.send((go, arrived));
+            Fault::Late { answer: cut_off(), go: wait, done }
+        };
+        let (kv, sent) = over(&ctx, plan).await?;
+        kv.get("k").await?;
+        let written = soon(verb, write(&kv, verb, &seen, "after")).await?;
+        written.map_err(|error| Failure::new(format_args!("{verb} that did not arrive: {error:?}")))?;
+        ensure_eq!(sent.load(Ordering::SeqCst), 2, "how often {verb} was sent");
+        // Another client makes the condition true again; then the first try arrives.
+        match *verb {
+            "create" => drop(other.delete("k").await?),
+            _ => drop(other.put("k", "before").await?),
+        }
+        let before = other.get("k").await?;
+        let nothing = || Failure::new("nothing was held back");
+        let (go, arrived) = soon("the first try", arrivals.recv()).await?.ok_or_else(nothing)?;
+        let _ = go.send(());
+        soon("the first try arrives", arrived).await?.map_err(|_| nothing())?;
+        let now = other.get("k").await?;
+        ensure_eq!(
+            now.map(|pair| (pair.value.clone(), pair.modified_index)),
+            before.map(|pair| (pair.value.clone(), pair.modified_index)),
+            "the key after {verb} arrived a second time"
+        );
+        ensure!(other.list("").names().await?.len() <= 1, "users see more than the key");
+    }
+    Ok(())
+}
+
 pub(super) async fn equal_bytes(ctx: Ctx) -> Proof {
     let other = ctx.open().await?;
     for verb in GUARDED.iter().filter(|verb| **verb != "update") {
@@ -143,7 +260,9 @@ pub(super) async fn equal_bytes(ctx: Ctx) -> Proof {
         let (wrote, mut written) = tokio::sync::mpsc::unbounded_channel();
         let runtime = tokio::runtime::Handle::current();
         let faults = move |call: &Call| {
-            let Call::Commit(_) = call else { return Fault::None };
+            if !writes(call) {
+                return Fault::None;
+            }
             let (rival, wrote) = (rival.clone(), wrote.clone());
             let writing = async move { drop(wrote.send(rival.put("k", "after").await)) };
             tokio::task::block_in_place(|| runtime.block_on(writing));
@@ -161,7 +280,7 @@ pub(super) async fn equal_bytes(ctx: Ctx) -> Proof {
 
 pub(super) async fn own_lease(ctx: Ctx) -> Proof {
     let other = ctx.open().await?;
-    let ttl = ctx.limits().ttl_min.max(Duration::from_secs(60));
+    let ttl = ctx.ttl(Duration::from_secs(60));
     for verb in ["create", "if_unchanged"] {
         let seen = arrange(&other, verb).await?;
         let (kv, _) = over(&ctx, |at| if at == 0 { Fault::LoseReply(cut_off()) } else { Fault::None }).await?;
@@ -197,10 +316,15 @@ pub(super) async fn unguarded(ctx: Ctx) -> Proof {
 
 pub(super) async fn no_answer(ctx: Ctx) -> Proof {
     let other = ctx.open().await?;
+    // Long enough to read what the write needs, and for the write to be carried out.
+    let timeout = Duration::from_millis(if ctx.store().shares_the_machine() { 1000 } else { 200 });
     for verb in GUARDED.iter().chain(GUARDED_DELETIONS).chain(&["put", "delete"]) {
         let seen = arrange(&other, verb).await?;
-        let faults = |call: &Call| if matches!(call, Call::Commit(_)) { Fault::Swallow } else { Fault::None };
-        let options = Options::new().timeout(Duration::from_millis(200));
+        let faults = |call: &Call| match call {
+            Call::Commit(_) | Call::NativeTxn(_) => Fault::Swallow,
+            _ => Fault::None,
+        };
+        let options = Options::new().timeout(timeout);
         let kv = ctx.open_over(options, |inner| Faulty::new(inner, faults)).await?;
         let answer = soon(verb, write(&kv, verb, &seen, "after")).await?;
         ambiguous(verb, &answer)?;

@@ -28,7 +28,7 @@ impl Backend for BreakLists {
     }
 
     forward! {
-        capabilities limits get commit watch grant keep_alive revoke lease_info compact native_txn pin at_once admin
-        details close
+        capabilities limits get commit watch grant keep_alive revoke lease_info compact native_txn get_together pin at_once
+        admin details close
     }
 }

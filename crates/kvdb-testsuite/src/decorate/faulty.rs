@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use kvdb_core::{
     AdminReply, AdminRequest, AtOnce, Backend, Batch, Capabilities, Error, Feed, Fetched, Key, KeyRange, LeaseId,
     LeaseInfo, Limits, NativeReply, NativeTxn, Outcome, Page, Pin, Read, Result, Revision, Scan, WatchSpec,
 };
+use tokio::sync::oneshot;
 
 /// A call that the engine made.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +56,16 @@ pub enum Fault {
     Refuse(Error),
     /// It is carried out; this is the answer all the same.
     LoseReply(Error),
+    /// This is the answer at once; a commit or native transaction is carried out once `go` is sent, which `done` then
+    /// tells. Any other call, and one whose `go` is dropped, never is.
+    Late {
+        /// The answer.
+        answer: Error,
+        /// What lets it arrive.
+        go: oneshot::Receiver<()>,
+        /// Tells that it has arrived.
+        done: oneshot::Sender<()>,
+    },
 }
 
 type Plan = Mutex<Box<dyn FnMut(&Call) -> Fault + Send>>;
@@ -95,6 +107,22 @@ impl Faulty {
         fault
     }
 
+    /// A call that may arrive late.
+    async fn through_or_late<T: Send + 'static>(&self, call: Call, made: BoxFuture<'static, Result<T>>) -> Result<T> {
+        match self.fault(call) {
+            Fault::Late { answer, go, done } => {
+                tokio::spawn(async move {
+                    if go.await.is_ok() {
+                        drop(made.await);
+                        let _ = done.send(());
+                    }
+                });
+                Err(answer)
+            }
+            fault => through(fault, made).await,
+        }
+    }
+
     async fn through<T: Send>(&self, call: Call, made: impl Future<Output = Result<T>> + Send) -> Result<T> {
         through(self.fault(call), made).await
     }
@@ -112,7 +140,7 @@ async fn through<T: Send>(fault: Fault, made: impl Future<Output = Result<T>> + 
             std::future::pending().await
         }
         Fault::Stall => std::future::pending().await,
-        Fault::Refuse(error) => Err(error),
+        Fault::Refuse(error) | Fault::Late { answer: error, .. } => Err(error),
         Fault::LoseReply(error) => {
             drop(made.await);
             Err(error)
@@ -149,7 +177,8 @@ impl Backend for Faulty {
     }
 
     async fn commit(&self, batch: &Batch) -> Result<Outcome> {
-        self.through(Call::Commit(batch.clone()), self.inner.commit(batch)).await
+        let (inner, batch) = (Arc::clone(&self.inner), batch.clone());
+        self.through_or_late(Call::Commit(batch.clone()), Box::pin(async move { inner.commit(&batch).await })).await
     }
 
     async fn watch(&self, spec: &WatchSpec) -> Result<Feed> {
@@ -177,7 +206,13 @@ impl Backend for Faulty {
     }
 
     async fn native_txn(&self, txn: &NativeTxn) -> Result<NativeReply> {
-        self.through(Call::NativeTxn(txn.clone()), self.inner.native_txn(txn)).await
+        let (inner, txn) = (Arc::clone(&self.inner), txn.clone());
+        self.through_or_late(Call::NativeTxn(txn.clone()), Box::pin(async move { inner.native_txn(&txn).await })).await
+    }
+
+    /// Each key is read by itself, which is where something may befall it.
+    async fn get_together(&self, _keys: &[Key]) -> Result<Option<Vec<Fetched>>> {
+        Ok(None)
     }
 
     /// It asks nobody, so that nothing can befall it.

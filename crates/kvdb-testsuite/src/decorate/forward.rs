@@ -54,6 +54,19 @@ macro_rules! forward {
             self.inner.get(key, read)
         }
     };
+    (@ get_together) => {
+        fn get_together<'s, 'k, 'f>(
+            &'s self,
+            keys: &'k [kvdb_core::Key],
+        ) -> futures_util::future::BoxFuture<'f, kvdb_core::Result<Option<Vec<kvdb_core::Fetched>>>>
+        where
+            's: 'f,
+            'k: 'f,
+            Self: 'f,
+        {
+            self.inner.get_together(keys)
+        }
+    };
     (@ grant) => {
         fn grant<'s, 'f>(
             &'s self,

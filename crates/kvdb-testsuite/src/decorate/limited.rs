@@ -26,7 +26,7 @@ impl Backend for Limited {
     }
 
     forward! {
-        capabilities get list commit watch grant keep_alive revoke lease_info compact native_txn pin at_once admin
-        details close
+        capabilities get list commit watch grant keep_alive revoke lease_info compact native_txn get_together pin at_once
+        admin details close
     }
 }

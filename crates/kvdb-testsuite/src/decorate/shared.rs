@@ -100,6 +100,10 @@ impl Backend for Shared {
         self.open()?.native_txn(txn).await
     }
 
+    async fn get_together(&self, keys: &[Key]) -> Result<Option<Vec<Fetched>>> {
+        self.open()?.get_together(keys).await
+    }
+
     fn pin(&self) -> Option<Pin> {
         self.open().ok()?.pin()
     }

@@ -37,6 +37,6 @@ impl Backend for Without {
     }
 
     forward! {
-        limits get list commit watch grant keep_alive revoke lease_info compact native_txn at_once admin details close
+        limits get list commit watch grant keep_alive revoke lease_info compact native_txn get_together at_once admin details close
     }
 }

@@ -1,6 +1,7 @@
 //! The model: what every verb must answer, by a map, a revision and a history. No code of the project's stores.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use kvdb_core::{ErrorKind, KvAction};
 
@@ -38,6 +39,10 @@ pub(super) struct Model {
     /// What each key was last, also when it is gone.
     last: BTreeMap<String, Known>,
     pub(super) happened: Vec<Happened>,
+    /// As [`crate::Store::leases_make_anew`] says.
+    leases_make_anew: bool,
+    /// The TTL of every lease there ever was.
+    pub(super) ttls: Vec<Duration>,
 }
 
 /// Which key conditions a step resolves to.
@@ -56,13 +61,15 @@ pub(super) fn bytes_of(value: u16) -> Vec<u8> {
 
 impl Model {
     /// An empty directory in a store at this revision.
-    pub(super) fn new(revision: u64) -> Self {
+    pub(super) fn new(revision: u64, leases_make_anew: bool) -> Self {
         Self {
             revision,
             keys: BTreeMap::new(),
             states: BTreeMap::from([(revision, BTreeMap::new())]),
             last: BTreeMap::new(),
             happened: Vec::new(),
+            leases_make_anew,
+            ttls: Vec::new(),
         }
     }
 
@@ -137,7 +144,8 @@ impl Model {
         refusals
     }
 
-    /// Writes a key at a revision; answers what it is then, how that is called, and what was there.
+    /// Writes a key at a revision, anew if its lease asks for it; answers what it is then, how that is called, and what
+    /// was there.
     pub(super) fn put(
         &mut self,
         revision: u64,
@@ -146,14 +154,15 @@ impl Model {
         lease: Option<usize>,
     ) -> (Known, KvAction, Option<Known>) {
         let before = self.keys.get(key).cloned();
+        let same = before.as_ref().filter(|before| !self.makes_anew(before.lease, lease));
         let known = Known {
             value,
-            created: before.as_ref().map_or(revision, |before| before.created),
+            created: same.map_or(revision, |before| before.created),
             modified: revision,
-            version: before.as_ref().map_or(0, |before| before.version) + 1,
+            version: same.map_or(0, |before| before.version) + 1,
             lease,
         };
-        let action = if before.is_some() { KvAction::Set } else { KvAction::Create };
+        let action = if same.is_some() { KvAction::Set } else { KvAction::Create };
         self.happened.push(Happened {
             revision,
             key: key.to_owned(),
@@ -166,6 +175,12 @@ impl Model {
         self.last.insert(key.to_owned(), known.clone());
         self.seal(revision);
         (known, action, before)
+    }
+
+    /// Whether a key that goes from one lease, or none, to another is a new one.
+    fn makes_anew(&self, from: Option<usize>, to: Option<usize>) -> bool {
+        let ttl = |lease: Option<usize>| lease.and_then(|lease| self.ttls.get(lease));
+        self.leases_make_anew && ttl(from) != ttl(to)
     }
 
     /// Removes keys at one revision.

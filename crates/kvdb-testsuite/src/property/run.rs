@@ -6,6 +6,7 @@ use kvdb_core::{
 
 use super::model::{Asked, Happened, Known, Model, bytes_of};
 use super::step::{KEYS, SLOTS, Step};
+use crate::Store;
 use crate::help::next_event;
 
 mod leases;
@@ -93,14 +94,14 @@ pub(super) struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// Begins in an empty domain.
-    pub(super) async fn begin(kv: &'a Handle, exact: bool) -> Check<Self> {
+    pub(super) async fn begin(kv: &'a Handle, store: &dyn Store) -> Check<Self> {
         let live = kv.watch_tree("").previous().await?;
         let base = live.revision().get();
         Ok(Self {
             kv,
             can: kv.capabilities(),
-            exact,
-            model: Model::new(base),
+            exact: store.counts_exactly(),
+            model: Model::new(base, store.leases_make_anew()),
             base,
             live,
             leases: Vec::new(),

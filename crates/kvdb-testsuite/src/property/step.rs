@@ -140,13 +140,21 @@ fn when(rng: &mut Rng) -> When {
     }
 }
 
-/// A program of `len` steps that a store with these capabilities can run.
-pub(super) fn program(seed: u64, len: usize, can: Capabilities) -> Vec<Step> {
+/// A program of `len` steps that a store with these capabilities can run. With `patience` a step that waits for a TTL
+/// comes as often as any, else a third as often.
+pub(super) fn program(seed: u64, len: usize, can: Capabilities, patience: bool) -> Vec<Step> {
     let mut rng = Rng::new(seed);
     let mut steps = Vec::with_capacity(len);
     while steps.len() < len {
-        let step = step(&mut rng);
-        if can.contains(needs(&step)) {
+        let mut step = step(&mut rng);
+        if let Step::Txn { tests, .. } = &mut step
+            && !can.contains(Capabilities::KEY_VERSION)
+        {
+            // Not left out: a share of all steps are transactions.
+            tests.iter_mut().filter(|test| test.what == What::Version).for_each(|test| test.what = What::Modified);
+        }
+        let waits = matches!(step, Step::Expire { .. } | Step::ExpireLease { .. } | Step::Overwrite { .. });
+        if can.contains(needs(&step)) && (patience || !waits || rng.below(3) == 0) {
             steps.push(step);
         }
     }
@@ -164,7 +172,6 @@ fn needs(step: &Step) -> Capabilities {
         Step::LeaseInfo { .. } => Capabilities::LEASE_INFO,
         Step::Expire { .. } | Step::Overwrite { .. } => Capabilities::TTL | Capabilities::LEASES,
         Step::Replay { .. } => Capabilities::WATCH_RESUME,
-        Step::Txn { tests, .. } if tests.iter().any(|test| test.what == What::Version) => Capabilities::KEY_VERSION,
         Step::Snapshot { .. } => Capabilities::ATOMIC_LIST,
         Step::WatchSnapshot { .. } => Capabilities::ATOMIC_LIST | Capabilities::WATCH_RESUME,
         _ => Capabilities::empty(),

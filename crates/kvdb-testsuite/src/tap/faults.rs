@@ -60,11 +60,17 @@ pub(crate) struct Faults {
     calls: Mutex<BTreeMap<Call, Fault>>,
     changed: watch::Sender<u64>,
     breaks: watch::Sender<u64>,
+    held: watch::Sender<bool>,
 }
 
 impl Default for Faults {
     fn default() -> Self {
-        Self { calls: Mutex::default(), changed: watch::Sender::new(0), breaks: watch::Sender::new(0) }
+        Self {
+            calls: Mutex::default(),
+            changed: watch::Sender::new(0),
+            breaks: watch::Sender::new(0),
+            held: watch::Sender::new(false),
+        }
     }
 }
 
@@ -131,6 +137,15 @@ impl Faults {
     /// Ends every open feed with `Unavailable`.
     pub(crate) fn break_feeds(&self) {
         self.breaks.send_modify(|count| *count += 1);
+    }
+
+    /// Holds what open feeds have to tell back until it is let go.
+    pub(crate) fn hold_feeds(&self, held: bool) {
+        self.held.send_replace(held);
+    }
+
+    pub(super) fn on_hold(&self) -> watch::Receiver<bool> {
+        self.held.subscribe()
     }
 
     pub(super) fn on_break(&self) -> watch::Receiver<u64> {

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -8,17 +8,22 @@ use kvdb_core::{Backend, Change, Changes, Error, ErrorKind, Feed, Key, Result, R
 use super::record::Held;
 use super::{Faults, Record};
 
-/// A feed that ends with `Unavailable` when the faults say so, and is counted while it is open.
+/// A feed that ends with `Unavailable` or holds back when the faults say so, and is counted while it is open.
 pub(super) fn breakable(feed: Feed, faults: &Faults, record: &Record) -> Feed {
-    let state = Some((feed.changes, faults.on_break(), record.feed_opened()));
+    let state = Some((feed.changes, faults.on_break(), faults.on_hold(), record.feed_opened()));
     let changes = stream::unfold(state, |state| async move {
-        let (mut changes, mut broken, open) = state?;
+        let (mut changes, mut broken, mut held, open) = state?;
+        let next = async {
+            // The one that holds is there as long as its feeds are read.
+            let _ = held.wait_for(|held| !*held).await;
+            changes.next().await
+        };
         tokio::select! {
             biased;
             _ = broken.changed() => {
                 Some((Err(Error::new(ErrorKind::Unavailable, "the connection is cut")), None))
             }
-            item = changes.next() => item.map(|item| (item, Some((changes, broken, open)))),
+            item = next => item.map(|item| (item, Some((changes, broken, held, open)))),
         }
     });
     Feed { revision: feed.revision, changes: changes.boxed() }
@@ -51,15 +56,28 @@ pub(super) fn cutting(feed: Feed) -> Feed {
 fn cut(steps: Vec<Result<Changes>>) -> Vec<Result<Changes>> {
     let mut out = Vec::new();
     let mut last: BTreeMap<Key, Change> = BTreeMap::new();
+    let mut made: BTreeSet<Key> = BTreeSet::new();
     let mut at = Revision::ZERO;
     for step in steps {
         match step {
             Ok(Changes::Batch { revision, changes }) => {
                 at = revision;
-                last.extend(changes.into_iter().map(|change| (change.key().clone(), change)));
+                for change in changes {
+                    let key = change.key().clone();
+                    let is_made = matches!(&change, Change::Put { entry, .. } if entry.created == entry.modified);
+                    if is_made && !last.contains_key(&key) {
+                        made.insert(key.clone());
+                    }
+                    // What came and went within a cut leaves no trace.
+                    match change {
+                        Change::Delete { .. } if made.remove(&key) => drop(last.remove(&key)),
+                        change => drop(last.insert(key, change)),
+                    }
+                }
             }
             other => {
                 out.extend(one_cut(std::mem::take(&mut last), at));
+                made.clear();
                 out.push(other);
             }
         }

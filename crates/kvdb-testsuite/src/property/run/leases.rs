@@ -69,8 +69,13 @@ impl Run<'_> {
         let lease = self.kv.lease_grant(ttl, CallOptions::default()).await?;
         same!(lease.ttl >= ttl, true, "granted {:?} for {ttl:?}", lease.ttl);
         same!(self.leases.iter().any(|other| other.id == lease.id), false, "lease {} was granted before", lease.id);
+        Ok(self.note(lease))
+    }
+
+    fn note(&mut self, lease: Lease) -> usize {
+        self.model.ttls.push(lease.ttl);
         self.leases.push(lease);
-        Ok(self.leases.len() - 1)
+        self.leases.len() - 1
     }
 
     async fn put_leased(&mut self, key: &str, value: u16, slot: usize) -> Check {
@@ -120,8 +125,7 @@ impl Run<'_> {
         let (Some(id), Some(granted)) = (pair.lease.clone(), pair.ttl) else {
             return Err(Stop::Wrong(format!("a put with a TTL answers no lease or no TTL: {pair:?}")));
         };
-        self.leases.push(Lease::new(id, granted));
-        let index = self.leases.len() - 1;
+        let index = self.note(Lease::new(id, granted));
         self.written(key, value, Some(index), &Asked::default(), Ok(pair)).await?;
         Ok(index)
     }
