@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    backends, bench, compact, completions, del, demo, export, get, import, lease, lock, ls, put, snapshot, tree, txn,
-    version, watch,
+    backends, bench, cluster, compact, completions, del, demo, export, get, import, lease, lock, ls, put, snapshot,
+    status, tree, txn, users, version, watch,
 };
 
 const EXAMPLES: &str = "\
@@ -23,6 +23,11 @@ Examples:
 Stores:
   redb:app.redb, redb:///var/lib/app.redb?domain=myapp&durability=fast      one file, one process at a time
   mem:                                                                      in memory, gone with the command
+  etcd://h1:2379,h2:2379/myapp                                              a cluster; the path is the domain
+  etcd+https://app@h1,h2/myapp?ca_file=ca.pem&password_file=app.pw          with TLS and a user
+  consul://h1:8500/myapp, consul+https://h1:8501?ca_file=ca.pem             agents; the token is the option acl_token
+  Networks need a build with the feature: cargo build -p kvdb-cli --features etcd,consul,zookeeper
+  `ps` shows arguments: give what is secret by password_file, KVDB_PASSWORD, or the whole URI in KVDB_URL.
 
 Exit codes:
   0 ok, 1 error, 2 wrong usage, 3 not found, 4 a condition failed, 5 timeout.
@@ -35,7 +40,7 @@ const EVERYWHERE: &str = "Options of every command";
 #[derive(Debug, Parser)]
 #[command(name = "kvdb", version, after_help = EXAMPLES, max_term_width = 100)]
 pub(crate) struct Cli {
-    /// Where the keys are, such as redb:FILE or mem: [default: redb:kvdb.redb]
+    /// Where the keys are, such as redb:FILE or etcd://HOST:PORT [default: redb:kvdb.redb]
     #[arg(long, env = "KVDB_URL", hide_env_values = true, global = true, value_name = "URI", help_heading = EVERYWHERE)]
     pub(crate) store: Option<String>,
     /// The prefix that all keys are below; keys outside it are never seen
@@ -76,6 +81,9 @@ pub(crate) enum Command {
     Export(export::Export),
     Import(import::Import),
     Compact(compact::Compact),
+    Status(status::Status),
+    Cluster(cluster::Cluster),
+    Users(users::Users),
     Backends(backends::Backends),
     Version(version::Version),
     Demo(demo::Demo),

@@ -60,11 +60,12 @@ impl Failure {
                 let mut cause = error.source();
                 while let Some(error) = cause {
                     let shown = error.to_string();
-                    // Some messages quote their cause already.
-                    if !text.contains(&shown) {
+                    cause = error.source();
+                    // Some messages quote their cause already, or the cause of that one.
+                    let quoted = |words: String| !words.is_empty() && text.contains(&words);
+                    if !text.contains(&shown) && !cause.is_some_and(|deeper| quoted(deeper.to_string())) {
                         text = format!("{text}: {shown}");
                     }
-                    cause = error.source();
                 }
                 Some(text)
             }
@@ -122,6 +123,35 @@ mod tests {
             assert_eq!(Failure::from(Error::new(kind.clone(), "")).exit_code(), code, "{kind:?}");
         }
         assert_eq!(Failure::Usage(String::new()).exit_code(), 2);
+    }
+
+    /// An error with a text and a cause.
+    #[derive(Debug)]
+    struct Told(&'static str, Option<Box<Self>>);
+
+    impl std::fmt::Display for Told {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl std::error::Error for Told {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            self.1.as_deref().map(|cause| cause as _)
+        }
+    }
+
+    #[test]
+    fn a_cause_is_told_once_and_what_only_wraps_it_not_at_all() {
+        let told =
+            |source| Failure::from(Error::new(ErrorKind::Unavailable, "no: refused").with_source(source)).message();
+        let refused = || Some(Box::new(Told("refused", None)));
+        assert!(told(Told("code 14, source Refused", refused())).unwrap().ends_with("no: refused"));
+        assert!(
+            told(Told("while dialing", Some(Box::new(Told("no route", None)))))
+                .unwrap()
+                .ends_with("no: refused: while dialing: no route")
+        );
     }
 
     #[test]

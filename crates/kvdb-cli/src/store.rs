@@ -1,5 +1,6 @@
 //! Opening the store that the command line names, and closing it again.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,20 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long it waits between two tries.
 const TRY_AGAIN: Duration = Duration::from_millis(20);
+
+/// The URI as it may be printed: without its options and its user, which may have secrets.
+pub(crate) fn without_secrets(uri: &str) -> Cow<'_, str> {
+    let (place, options) = uri.split_once('?').unwrap_or((uri, ""));
+    let Some((scheme, hosts)) = place.split_once("://").filter(|(_, hosts)| !hosts.starts_with('/')) else {
+        return place.into();
+    };
+    match hosts.rsplit_once('@') {
+        Some((_, hosts)) => format!("{scheme}://{hosts}").into(),
+        // The `?` may be one of a password that is not encoded.
+        None if options.contains('@') => format!("{scheme}:").into(),
+        None => place.into(),
+    }
+}
 
 /// What every command needs.
 #[derive(Debug)]
@@ -83,5 +98,27 @@ impl Context {
         let value = outcome?;
         closed?;
         Ok(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uri_is_shown_without_what_may_be_secret() {
+        for (uri, shown) in [
+            ("redb:a@b.redb?durability=fast", "redb:a@b.redb"),
+            ("redb:///var/a@b.redb", "redb:///var/a@b.redb"),
+            ("etcd+https://h:1,h:2/app?username=me&password=canary", "etcd+https://h:1,h:2/app"),
+            ("consul://h?acl_token=canary", "consul://h"),
+            ("etcd://me:canary@h:1,h:2/app", "etcd://h:1,h:2/app"),
+            ("etcd://me:can/ary@h", "etcd://h"),
+            ("etcd://me:can@ary@h", "etcd://h"),
+            ("etcd://me:canary?x@h", "etcd:"),
+            ("etcd://me:can?ary=x@h", "etcd:"),
+        ] {
+            assert_eq!(without_secrets(uri), shown, "{uri}");
+        }
     }
 }

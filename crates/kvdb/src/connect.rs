@@ -29,7 +29,8 @@ pub async fn new(name: &str, domain: &str, endpoints: &[&str], options: Options)
 ///
 /// `mem:` is a private store, `mem:name` one that this process shares by name; `redb:app.redb` and
 /// `redb:///var/lib/app.redb?domain=myapp` are files. Stores behind a network are
-/// `scheme://host:port,host:port/domain?option=value`. Percent-encoded bytes are decoded.
+/// `scheme://host:port,host:port/domain?option=value`, as `etcd://h1,h2:2379/myapp?username=me`; with TLS
+/// `etcd+https://h1/myapp?ca_file=/etc/etcd/ca.pem`. Percent-encoded bytes are decoded.
 ///
 /// # Errors
 /// As [`new`]; `InvalidConfig` for a URI that makes no sense.

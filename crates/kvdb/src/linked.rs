@@ -5,10 +5,16 @@ use kvdb_core::{Error, ErrorKind, Result, WrapperFactory, register_wrapper, wrap
 
 /// Named here, not only submitted to `inventory`: a linker drops a crate that nothing names.
 static LINKED: &[&BackendFactory] = &[
+    #[cfg(feature = "consul")]
+    &kvdb_consul::FACTORY,
+    #[cfg(feature = "etcd")]
+    &kvdb_etcd::FACTORY,
     #[cfg(feature = "memory")]
     &kvdb_memory::FACTORY,
     #[cfg(feature = "redb")]
     &kvdb_redb::FACTORY,
+    #[cfg(feature = "zookeeper")]
+    &kvdb_zookeeper::FACTORY,
 ];
 
 /// The wrappers, named for the same reason.
@@ -33,28 +39,20 @@ pub(crate) fn register_wrappers() -> Result<()> {
     WRAPPERS.iter().try_for_each(|factory| register_wrapper(factory))
 }
 
-/// The backends that are linked in (by the cargo features `memory` and `redb`) or were registered at run time, sorted by
-/// name: what [`crate::new`] and [`crate::connect`] can open.
+/// The backends that are linked in (by the cargo features `memory`, `redb`, `etcd`, `consul` and `zookeeper`) or were
+/// registered at run time, sorted by name: what [`crate::new`] and [`crate::connect`] can open.
 #[must_use]
 pub fn backends() -> Vec<&'static BackendFactory> {
     registry::factories(LINKED)
 }
 
-/// How a backend that this project knows can be had.
-enum Source {
-    /// By this cargo feature.
-    Feature(&'static str),
-    /// Not in this version.
-    NotYet,
-}
-
-/// Every backend of the project with its names, linked in or not.
-const KNOWN: &[(&[&str], Source)] = &[
-    (&["mem", "memory", "memv1", "kv-mem"], Source::Feature("memory")),
-    (&["redb", "file", "boltv1", "bolt-kv"], Source::Feature("redb")),
-    (&["etcdv3", "etcd", "etcdv3-kv"], Source::NotYet),
-    (&["consul", "consulv1", "consul-kv"], Source::NotYet),
-    (&["zookeeper", "zk", "zookeeperv1", "zookeeper-kv"], Source::NotYet),
+/// Every backend of the project with its names and its cargo feature, linked in or not.
+const KNOWN: &[(&[&str], &str)] = &[
+    (&["mem", "memory", "memv1", "kv-mem"], "memory"),
+    (&["redb", "file", "boltv1", "bolt-kv"], "redb"),
+    (&["etcdv3", "etcd", "etcdv3-kv"], "etcd"),
+    (&["consul", "consulv1", "consul-kv"], "consul"),
+    (&["zookeeper", "zk", "zookeeperv1", "zookeeper-kv"], "zookeeper"),
 ];
 
 /// The backend that answers to `name`.
@@ -71,12 +69,9 @@ pub(crate) fn find(name: &str) -> Result<&'static BackendFactory> {
 }
 
 fn way_out(name: &str) -> Option<String> {
-    let (names, source) = KNOWN.iter().find(|(names, _)| names.contains(&name))?;
+    let (names, feature) = KNOWN.iter().find(|(names, _)| names.contains(&name))?;
     let first = names.first()?;
-    Some(match source {
-        Source::Feature(feature) => format!("the cargo feature `{feature}` of the crate `kvdb` adds `{first}`"),
-        Source::NotYet => format!("this version of kvdb has no `{first}` backend yet"),
-    })
+    Some(format!("the cargo feature `{feature}` of the crate `kvdb` adds `{first}`"))
 }
 
 #[cfg(test)]
@@ -94,17 +89,24 @@ mod tests {
 
     #[test]
     fn a_known_name_that_is_not_linked_says_what_adds_it() {
-        assert!(find("zk").unwrap_err().to_string().contains("no `zookeeper` backend yet"));
+        assert!(way_out("zk").unwrap().contains("cargo feature `zookeeper`"));
         assert!(way_out("file").unwrap().contains("cargo feature `redb`"));
+        assert!(way_out("etcd").unwrap().contains("cargo feature `etcd`"));
         assert!(way_out("memv1").unwrap().contains("cargo feature `memory`"));
         assert_eq!(way_out("nosuch"), None);
     }
 
     #[test]
     fn the_linked_backends_answer_to_the_names_that_are_known_of_them() {
-        for (names, source) in KNOWN {
-            let features: &[(&str, bool)] = &[("memory", cfg!(feature = "memory")), ("redb", cfg!(feature = "redb"))];
-            let linked = matches!(source, Source::Feature(feature) if features.contains(&(feature, true)));
+        for (names, feature) in KNOWN {
+            let features = [
+                ("memory", cfg!(feature = "memory")),
+                ("redb", cfg!(feature = "redb")),
+                ("etcd", cfg!(feature = "etcd")),
+                ("consul", cfg!(feature = "consul")),
+                ("zookeeper", cfg!(feature = "zookeeper")),
+            ];
+            let linked = features.contains(&(*feature, true));
             for name in names.iter() {
                 let found = find(name).ok().map(|factory| factory.name);
                 assert_eq!(found, linked.then(|| names[0]), "{name}");

@@ -52,7 +52,7 @@ const MEANING: &[(Capabilities, &str)] = &[
     (Capabilities::KEY_VERSION, "keys count their writes"),
     (Capabilities::BINARY_KEYS, "keys may be any bytes, for backend authors"),
     (Capabilities::USERS, "users and permissions can be administered"),
-    (Capabilities::MEMBERS, "cluster members can be administered"),
+    (Capabilities::MEMBERS, "cluster members can be listed; etcd's also changed"),
 ];
 
 /// A row of limits: its name, its meaning, and its cell.
@@ -114,6 +114,7 @@ fn longest(ttl: Duration) -> String {
     const YEAR: u64 = 365 * DAY;
     match ttl.as_secs() {
         seconds if seconds >= YEAR => format!("{} years", seconds / YEAR),
+        seconds if seconds / DAY == 1 => "1 day".to_owned(),
         seconds if seconds >= DAY => format!("{} days", seconds / DAY),
         _ => format!("{ttl:?}"),
     }
@@ -151,6 +152,7 @@ mod tests {
         assert_eq!(bytes(16 << 20), "16 MiB");
         assert_eq!(bytes(1536), "1.5 KiB");
         assert_eq!(bytes(1000), "1000 B");
+        assert_eq!(longest(Duration::from_secs(86_400)), "1 day");
         assert_eq!(longest(Duration::from_secs(2 * 86_400)), "2 days");
     }
 }

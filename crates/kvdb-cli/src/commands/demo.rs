@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::demo;
 use crate::failure::Failure;
 use crate::run::tell;
-use crate::store::Context;
+use crate::store::{Context, without_secrets};
 
 /// See every promise hold, one a line, on a fresh file or on the store that --store names
 #[derive(Debug, Args)]
@@ -32,7 +32,7 @@ impl Demo {
             format!("redb:{}", path.to_string_lossy().replace('%', "%25").replace('?', "%3F"))
         };
         if !context.out.is_json() {
-            context.out.line(&format!("kvdb demo on {uri}"))?;
+            context.out.line(&format!("kvdb demo on {}", without_secrets(&uri)))?;
         }
         let options: Options = context.options();
         let open = || kvdb::connect_with(&uri, options.clone());

@@ -9,7 +9,9 @@ use crate::store::Context;
 #[command(after_help = "\
 Examples:
   kvdb version
-  kvdb --store redb:app.redb version")]
+  kvdb --store redb:app.redb version
+
+A store that does not tell its version is an error, after the rest is printed. On etcd with users only root may ask.")]
 pub(crate) struct Version {}
 
 impl Version {
@@ -18,8 +20,13 @@ impl Version {
         let backends = kvdb::backends();
         // Without a store that is named: the default one need not be there just to tell a version.
         let store = match context.store {
-            Some(_) => Some(kvdb::version_at(context.uri(), context.options()).await?),
+            Some(_) => Some(kvdb::version_at(context.uri(), context.options()).await),
             None => None,
+        };
+        let (store, failure) = match store {
+            Some(Ok(version)) => (Some(version), None),
+            Some(Err(error)) => (None, Some(error)),
+            None => (None, None),
         };
         context.out.either(
             || {
@@ -35,6 +42,7 @@ impl Version {
                 lines.extend(store.as_ref().map(|store| format!("store: API {}, {}", store.api, store.server)));
                 lines.join("\n")
             },
-        )
+        )?;
+        failure.map_or(Ok(()), |error| Err(error.into()))
     }
 }

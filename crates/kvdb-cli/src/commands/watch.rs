@@ -21,7 +21,9 @@ Examples:
   kvdb watch --tree config --after 12           every change since revision 12
   kvdb watch --tree --exec 'echo $KVDB_ACTION $KVDB_KEY at $KVDB_REVISION'
 
-A line has the event (put, delete, expire), the key, the revision and the value, with tabs between.
+A line has the event (put, delete, expire), the key, the revision and the value, with tabs between. Lines without a
+key: synced, the present state is told; progress, everything up to the revision is told; resynced, some changes may be
+left out, but the last state of every key is told.
 --exec runs the command by `sh -c` for one event after the other, with KVDB_KEY, KVDB_ACTION, KVDB_REVISION and
 KVDB_VALUE; the value is on its stdin too, which takes any bytes and any length.
 

@@ -130,6 +130,10 @@ impl<B: Backend> Backend for Broken<B> {
         Err(Error::unsupported(Capabilities::NATIVE_TXN))
     }
 
+    async fn get_together(&self, keys: &[Key]) -> Result<Option<Vec<Fetched>>> {
+        self.inner.get_together(keys).await
+    }
+
     fn pin(&self) -> Option<Pin> {
         self.inner.pin()
     }

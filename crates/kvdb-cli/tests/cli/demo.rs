@@ -110,3 +110,10 @@ fn the_demo_tells_a_json_document_a_line() {
     assert_eq!(lines.len(), 7);
     assert!(lines.iter().all(|line| line["outcome"] == "held" || line["outcome"] == "absent"), "{ran:?}");
 }
+
+#[test]
+fn the_demo_shows_no_secret_of_its_store() {
+    let ran = Kvdb::new().run(&["--store", "mem:demo?password=canary", "demo"]);
+    assert!(ran.out.starts_with("kvdb demo on mem:demo\n"), "{ran:?}");
+    assert!(!ran.out.contains("canary") && !ran.err.contains("canary"), "{ran:?}");
+}

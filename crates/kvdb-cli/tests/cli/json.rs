@@ -63,8 +63,10 @@ fn backends_and_version_are_told() {
     let kvdb = Kvdb::new();
     let out = kvdb.ok(&["backends", "--json"]);
     let backends: Vec<serde_json::Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(backends.iter().map(|backend| &backend["name"]).collect::<Vec<_>>(), ["mem", "redb"]);
-    assert!(backends[1]["capabilities"].as_array().unwrap().contains(&json!("DURABLE")));
+    // A build of the whole workspace has more.
+    let find = |name: &str| backends.iter().find(|backend| backend["name"] == name).unwrap();
+    assert!(!find("mem")["capabilities"].as_array().unwrap().contains(&json!("DURABLE")));
+    assert!(find("redb")["capabilities"].as_array().unwrap().contains(&json!("DURABLE")));
     let version = kvdb.run(&["version", "--json", "--store", "mem:"]).json();
     assert_eq!(version["kvdb"], env!("CARGO_PKG_VERSION"));
     assert_eq!(version["store"]["api"], "memv1");

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests stop the test")]
 
+mod admin;
 mod bad_input;
 mod bench;
 mod broken;

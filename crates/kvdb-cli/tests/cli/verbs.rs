@@ -207,3 +207,11 @@ fn a_reader_that_goes_away_is_no_error() {
     let output = get.wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
 }
+
+#[test]
+fn a_version_that_the_store_does_not_tell_leaves_the_others() {
+    let ran = Kvdb::new().run(&["--store", "nope:", "version"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.out.contains("backend mem:") && !ran.out.contains("store:"), "{ran:?}");
+    assert!(ran.err.contains("`nope`"), "{ran:?}");
+}

@@ -31,7 +31,6 @@ async fn a_private_store_is_nobody_elses() {
 async fn what_cannot_be_opened_says_why_and_during_what() {
     for (uri, kind) in [
         ("nosuch:", ErrorKind::UnknownBackend),
-        ("etcd://localhost/app", ErrorKind::UnknownBackend),
         ("mem:?histroy_age=1s", ErrorKind::InvalidConfig),
         ("mem:?timeout=soon", ErrorKind::InvalidConfig),
         ("mem:?password_file=/no/such/file", ErrorKind::InvalidConfig),
