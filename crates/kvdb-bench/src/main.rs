@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser};
 
 /// Measures kvdb against the raw thing below it, in pairs.
 ///
@@ -18,17 +18,24 @@ use clap::Parser;
 /// control's quartiles stray from 1.00, the machine is too noisy for the row to mean more than that.
 ///
 /// Throughput rows are better above 1, latency rows below 1; the target stands beside each. CPU is user and system
-/// time of the whole process per operation.
+/// time of this process per operation; that of servers is not in it.
+///
+/// Servers are real ones of one node, started for the row and ended with it; crates/kvdb-servers/fetch.sh brings them.
+/// etcd does not sync to the disk unless told to: then it answers as fast as it ever can, and what the client adds
+/// shows most. Consul always does.
 #[derive(Debug, Parser)]
 #[command(
     name = "kvdb-bench",
     after_help = "Examples:\n  \
     cargo run --release -p kvdb-bench -- --list\n  \
+    cargo run --release -p kvdb-bench -- P1 P2 P3 P6 P7 P8 P9 P13 P17\n  \
     cargo run --release -p kvdb-bench -- P10 P11 P14 P15 P16\n  \
+    cargo run --release -p kvdb-bench -- P1 P7 --fsync\n  \
+    cargo run --release -p kvdb-bench --no-default-features -- P10\n  \
     cargo run --release -p kvdb-bench -- P14 --pairs 40 --window 2s --dir /mnt/disk --json > p14.json"
 )]
 struct Arguments {
-    /// The rows to measure; all of them if none is named.
+    /// The rows to measure; all that are built in if none is named.
     rows: Vec<String>,
     /// Lists the rows and ends.
     #[arg(long)]
@@ -42,6 +49,13 @@ struct Arguments {
     /// Where the files of durable stores go: the disk that is measured. Default: below the present directory.
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// etcd syncs every write to the disk, as they do in earnest: then the disk is most of what both sides wait for.
+    #[arg(long)]
+    fsync: bool,
+    /// Runs one side of each row alone, without figures, for a profiler: `perf record -g target/release/kvdb-bench P1
+    /// --only ours`.
+    #[arg(long, value_name = "SIDE", value_enum)]
+    only: Option<pairs::Which>,
     /// Only gets 200,000 times from memory through so many wrappers (0 to 3) that do nothing, for a counter of
     /// instructions: `valgrind --tool=callgrind target/release/kvdb-bench --count-gets 3`.
     #[arg(long, value_name = "WRAPPERS", value_parser = clap::value_parser!(u8).range(..=3))]
@@ -52,7 +66,10 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let command = Arguments::command();
+    let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let matches = command.after_help(format!("{}\n{examples}", report::rows())).get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     if arguments.list {
         report::list();
         return ExitCode::SUCCESS;
@@ -74,22 +91,27 @@ fn measure(arguments: &Arguments) -> Result<(), rows::Failure> {
         return rows::count_gets(wrappers.into(), 200_000);
     }
     let chosen = rows::choose(&arguments.rows)?;
-    let place = match &arguments.dir {
+    let directory = match &arguments.dir {
         Some(dir) => tempfile::tempdir_in(dir)?,
         None => tempfile::Builder::new().prefix("kvdb-bench-").tempdir_in(".")?,
     };
+    let place = rows::Place { dir: directory.path(), fsync: arguments.fsync };
     let mut results = Vec::new();
-    if !arguments.json {
-        report::head(place.path(), arguments.pairs)?;
+    if !arguments.json && arguments.only.is_none() {
+        report::head(&place, arguments.pairs)?;
     }
     for row in chosen {
-        for pair in (row.open)(place.path())? {
-            let result = pairs::run(row.name, pair, arguments.pairs, arguments.window)?;
+        for (pair, asked) in row.pairs(&place)? {
+            if let Some(which) = arguments.only {
+                report::alone(row.name, pair.what, &pairs::alone(pair, which, arguments.pairs, arguments.window)?);
+                continue;
+            }
+            let result = pairs::run(row.name, pair, asked, arguments.pairs, arguments.window)?;
             if !arguments.json {
                 report::row(&result);
             }
             results.push(result);
         }
     }
-    if arguments.json { report::json(&results) } else { Ok(()) }
+    if arguments.json && arguments.only.is_none() { report::json(&results) } else { Ok(()) }
 }

@@ -1,7 +1,6 @@
 //! P10 and P11: the memory store against the map that one would write instead.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,16 +9,16 @@ use kvdb_core::{Handle, KvdbExt, Options};
 use kvdb_memory::{MemoryBackend, MemoryConfig};
 use tokio::runtime::Runtime;
 
-use super::Failure;
 use super::keys::{DOMAIN, busy, next, shuffled, value};
-use crate::pairs::{Pair, Target, Work, side};
+use super::{Failure, Place};
+use crate::pairs::{Pair, Work, side};
 
 /// The window of one side: caches are warm after a few milliseconds.
 const WINDOW: Duration = Duration::from_millis(200);
 
 type Locked = Arc<Mutex<BTreeMap<String, Bytes>>>;
 
-pub(super) fn get(_: &Path) -> Result<Vec<Pair>, Failure> {
+pub(super) fn get(_: &Place) -> Result<Vec<Pair>, Failure> {
     let (runtime, kv, map) = open()?;
     let (keys, mut at) = (shuffled(), 0);
     let raw_keys = keys.clone();
@@ -27,7 +26,6 @@ pub(super) fn get(_: &Path) -> Result<Vec<Pair>, Failure> {
     Ok(vec![Pair {
         what: "memory get",
         against: "a lookup in a Mutex<BTreeMap<String, Bytes>>",
-        target: Target::AtLeast(0.75),
         window: WINDOW,
         ours: side(move |window| {
             runtime.block_on(async {
@@ -55,7 +53,7 @@ pub(super) fn get(_: &Path) -> Result<Vec<Pair>, Failure> {
     }])
 }
 
-pub(super) fn put(_: &Path) -> Result<Vec<Pair>, Failure> {
+pub(super) fn put(_: &Place) -> Result<Vec<Pair>, Failure> {
     let (runtime, kv, map) = open()?;
     let (keys, mut at) = (shuffled(), 0);
     let raw_keys = keys.clone();
@@ -63,7 +61,6 @@ pub(super) fn put(_: &Path) -> Result<Vec<Pair>, Failure> {
     Ok(vec![Pair {
         what: "memory put with revision and history",
         against: "an insert into a Mutex<BTreeMap<String, Bytes>>",
-        target: Target::AtLeast(0.6),
         window: WINDOW,
         ours: side(move |window| {
             runtime.block_on(async {

@@ -1,16 +1,15 @@
 //! P16: reads from the durable store, idle and while it commits.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use kvdb_core::KvdbExt;
 
-use super::Failure;
 use super::keys::{busy, next, shuffled, value};
 use super::stores::{Ours, raw_filled, raw_get};
-use crate::pairs::{Pair, Target, Work, side};
+use super::{Failure, Place};
+use crate::pairs::{Pair, Work, side};
 
 /// The window of one side.
 const WINDOW: Duration = Duration::from_millis(300);
@@ -18,10 +17,10 @@ const WINDOW: Duration = Duration::from_millis(300);
 const LATENCY_WINDOW: Duration = Duration::from_millis(500);
 const WRITERS: usize = 64;
 
-pub(super) fn get(dir: &Path) -> Result<Vec<Pair>, Failure> {
-    let ours = Arc::new(Ours::open(&dir.join("p16-ours.redb"))?);
+pub(super) fn get(place: &Place) -> Result<Vec<Pair>, Failure> {
+    let ours = Arc::new(Ours::open(&place.dir.join("p16-ours.redb"))?);
     ours.fill()?;
-    let raw = raw_filled(&dir.join("p16-raw.redb"))?;
+    let raw = raw_filled(&place.dir.join("p16-raw.redb"))?;
     let (keys, mut at) = (shuffled(), 0);
     let (raw_keys, mut raw_at) = (keys.clone(), 0);
     let (reader, idle, loaded) = (Arc::clone(&ours), Arc::clone(&ours), ours);
@@ -29,7 +28,6 @@ pub(super) fn get(dir: &Path) -> Result<Vec<Pair>, Failure> {
         Pair {
             what: "redb get",
             against: "raw begin_read, open_table, get",
-            target: Target::AtLeast(0.85),
             window: WINDOW,
             ours: side(move |window| {
                 reader.runtime.block_on(async {
@@ -54,7 +52,6 @@ pub(super) fn get(dir: &Path) -> Result<Vec<Pair>, Failure> {
         Pair {
             what: "redb get, p99 while 64 writers commit",
             against: "p99 of an idle store",
-            target: Target::AtMost(3.0),
             window: LATENCY_WINDOW,
             ours: side(move |window| with_writers(&loaded, || p99(&loaded, window))),
             raw: side(move |window| p99(&idle, window)),

@@ -1,6 +1,5 @@
 //! P14 and P15: durable puts against a transaction of one's own.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -8,22 +7,21 @@ use std::time::{Duration, Instant};
 use kvdb_core::KvdbExt;
 use redb::{Database, Durability};
 
-use super::Failure;
 use super::keys::{key, value};
 use super::stores::{Ours, TABLE, raw};
-use crate::pairs::{Pair, Target, Work, side};
+use super::{Failure, Place};
+use crate::pairs::{Pair, Work, side};
 
 /// The window of one side: some hundred commits even on a slow disk.
 const WINDOW: Duration = Duration::from_secs(1);
 const WRITERS: usize = 64;
 
-pub(super) fn many(dir: &Path) -> Result<Vec<Pair>, Failure> {
-    let ours = Ours::open(&dir.join("p14-ours.redb"))?;
-    let raw = Arc::new(raw(&dir.join("p14-raw.redb"))?);
+pub(super) fn many(place: &Place) -> Result<Vec<Pair>, Failure> {
+    let ours = Ours::open(&place.dir.join("p14-ours.redb"))?;
+    let raw = Arc::new(raw(&place.dir.join("p14-raw.redb"))?);
     Ok(vec![Pair {
         what: "redb durable put, 64 writers",
         against: "64 raw writers, a transaction each (two-phase, quick repair)",
-        target: Target::ByDisk(5.0, 30.0),
         window: WINDOW,
         ours: side(move |window| {
             let end = Instant::now() + window;
@@ -73,13 +71,12 @@ pub(super) fn many(dir: &Path) -> Result<Vec<Pair>, Failure> {
     }])
 }
 
-pub(super) fn one(dir: &Path) -> Result<Vec<Pair>, Failure> {
-    let ours = Ours::open(&dir.join("p15-ours.redb"))?;
-    let raw = raw(&dir.join("p15-raw.redb"))?;
+pub(super) fn one(place: &Place) -> Result<Vec<Pair>, Failure> {
+    let ours = Ours::open(&place.dir.join("p15-ours.redb"))?;
+    let raw = raw(&place.dir.join("p15-raw.redb"))?;
     Ok(vec![Pair {
         what: "redb durable put, 1 writer",
         against: "a raw transaction (two-phase, quick repair)",
-        target: Target::AtLeast(0.9),
         window: WINDOW,
         ours: side(move |window| {
             ours.runtime.block_on(async {

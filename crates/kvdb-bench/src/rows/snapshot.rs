@@ -1,22 +1,21 @@
 //! P12: a snapshot against a clone of everything, a short list against a scan of everything.
 
-use std::path::Path;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use kvdb_core::KvdbExt;
 
-use super::Failure;
 use super::keys::{busy, key, value};
 use super::memory::open;
-use crate::pairs::{Pair, Target, Work, side};
+use super::{Failure, Place};
+use crate::pairs::{Pair, Work, side};
 
 const WINDOW: Duration = Duration::from_millis(200);
 /// The keys of the listed directory, among all others.
 const LISTED: usize = 100;
 const DIRECTORY: &str = "short";
 
-pub(super) fn snapshot(_: &Path) -> Result<Vec<Pair>, Failure> {
+pub(super) fn snapshot(_: &Place) -> Result<Vec<Pair>, Failure> {
     let (runtime, kv, map) = open()?;
     let (list_runtime, list_kv, list_map) = open()?;
     list_runtime.block_on(async {
@@ -32,7 +31,6 @@ pub(super) fn snapshot(_: &Path) -> Result<Vec<Pair>, Failure> {
     let snapshots = Pair {
         what: "memory snapshot of 100,000 keys",
         against: "a clone of a BTreeMap<String, Bytes>",
-        target: Target::AtLeast(10_000.0),
         window: WINDOW,
         ours: side(move |window| {
             runtime.block_on(async {
@@ -60,7 +58,6 @@ pub(super) fn snapshot(_: &Path) -> Result<Vec<Pair>, Failure> {
     let lists = Pair {
         what: "memory list of 100 keys under a prefix among 100,000",
         against: "a scan of a locked BTreeMap for the prefix",
-        target: Target::AtLeast(100.0),
         window: WINDOW,
         ours: side(move |window| {
             list_runtime.block_on(async {

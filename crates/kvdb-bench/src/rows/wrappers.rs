@@ -1,16 +1,15 @@
 //! P18, second half: what wrappers cost that do nothing.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kvdb_core::{Before, Call, End, Handle, Interceptor, KvdbExt, Placement};
 use tokio::runtime::Runtime;
 
-use super::Failure;
 use super::keys::{next, shuffled};
 use super::memory::open;
-use crate::pairs::{Pair, Target, Work, side};
+use super::{Failure, Place};
+use crate::pairs::{Pair, Work, side};
 
 const WINDOW: Duration = Duration::from_millis(200);
 const NAMES: [&str; 3] = ["pass-1", "pass-2", "pass-3"];
@@ -37,14 +36,13 @@ impl Interceptor for Pass {
     fn after(&self, (): (), _call: &Call<'_>, _end: &End<'_>) {}
 }
 
-pub(super) fn get(_: &Path) -> Result<Vec<Pair>, Failure> {
+pub(super) fn get(_: &Place) -> Result<Vec<Pair>, Failure> {
     let (runtime, kv, _) = open()?;
     let (raw_runtime, raw_kv, _) = open()?;
     wrap(&kv, NAMES.len())?;
     Ok(vec![Pair {
         what: "memory get through 3 pass-through wrappers",
         against: "the same handle without wrappers",
-        target: Target::AddsAtMost(100.0),
         window: WINDOW,
         ours: gets(runtime, kv),
         raw: gets(raw_runtime, raw_kv),
