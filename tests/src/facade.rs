@@ -16,6 +16,7 @@ pub fn trials() -> Vec<Trial> {
         trial("1.7 the limit of a value is raised by an option [redb]", || raised_limit("redb")),
         trial("10.6 no secret shows, whichever way it came in", secrets),
         trial("10.8 the instance is the handle that was set last", instance),
+        trial("registry: with every cargo feature every backend is linked, under all its names", linked),
         trial("10.8 version tells the API and the server's version", version),
     ]
 }
@@ -25,6 +26,20 @@ fn trial<F: Future<Output = Proof>>(name: &str, run: impl FnOnce() -> F + Send +
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         runtime.block_on(run()).map_err(|failure| Failed::from(failure.to_string()))
     })
+}
+
+async fn linked() -> Proof {
+    // What the other trials have registered themselves is none of ours.
+    let ours = ["consul", "etcdv3", "mem", "redb", "zookeeper"];
+    let linked: Vec<_> = kvdb::backends().iter().map(|factory| factory.name).collect();
+    ensure!(ours.iter().all(|name| linked.contains(name)), "linked are {linked:?}");
+    let packages = kvdb::backends().iter().map(|factory| factory.package).collect::<std::collections::BTreeSet<_>>();
+    ensure!(packages.len() >= ours.len(), "some are linked twice: {packages:?}");
+    for alias in ["consul-kv", "etcd", "etcdv3-kv", "zk", "zookeeper-kv", "file", "bolt-kv", "memory", "kv-mem"] {
+        let found = kvdb::backends().iter().filter(|factory| factory.aliases.contains(&alias)).count();
+        ensure_eq!(found, 1, "{alias}");
+    }
+    Ok(())
 }
 
 async fn raised_limit(store: &'static str) -> Proof {

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use kvdb_testsuite::Store;
 
-use crate::{Memory, Redb};
+use crate::{Consul, Etcd, Memory, Redb, ZooKeeper};
 
 /// The committed table of what memory and redb refuse: exactly users and members.
 pub const WITHOUT_USERS_AND_MEMBERS: &[&str] = &[
@@ -19,20 +19,56 @@ pub const WITHOUT_USERS_AND_MEMBERS: &[&str] = &[
 /// The variable that narrows the stores to a list such as `memory,redb`.
 const NARROW: &str = "KVDB_TEST_STORES";
 
+/// The names of the stores, as `KVDB_TEST_STORES` has them.
+const NAMES: &[&str] = &["memory", "redb", "etcd", "consul", "zookeeper"];
+
+/// Not yet held to the suite: tested when it is named.
+const TO_COME: &[&str] = &["zookeeper"];
+
+/// The stores under test.
+#[derive(Debug, Default)]
+pub struct Stores {
+    /// Each store once, as most users have it.
+    pub plain: Vec<Arc<dyn Store>>,
+    /// The same stores in other ways: as a cluster, as a user with few rights.
+    pub otherwise: Vec<Arc<dyn Store>>,
+}
+
 /// The stores to test: all, or those that `KVDB_TEST_STORES` names.
 ///
 /// # Panics
 /// When the variable names a store that is none: a run that silently tests nothing would look green.
 #[must_use]
-pub fn stores() -> Vec<Arc<dyn Store>> {
-    let all: Vec<(&str, Arc<dyn Store>)> = vec![("memory", Arc::new(Memory)), ("redb", Arc::new(Redb))];
-    let Ok(wanted) = std::env::var(NARROW) else {
-        return all.into_iter().map(|(_, store)| store).collect();
-    };
+pub fn stores() -> Stores {
+    let wanted = std::env::var(NARROW).unwrap_or_default();
     let wanted: Vec<&str> = wanted.split([',', ' ']).filter(|name| !name.is_empty()).collect();
-    let known: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
-    if let Some(unknown) = wanted.iter().find(|name| !known.contains(*name)) {
-        panic!("{NARROW} names {unknown:?}; the stores are {}", known.join(", "));
+    if let Some(unknown) = wanted.iter().find(|name| !NAMES.contains(name)) {
+        panic!("{NARROW} names {unknown:?}; the stores are {}", NAMES.join(", "));
     }
-    all.into_iter().filter(|(name, _)| wanted.is_empty() || wanted.contains(name)).map(|(_, store)| store).collect()
+    let mut stores = Stores::default();
+    for name in NAMES.iter().filter(|name| match wanted.is_empty() {
+        true => !TO_COME.contains(name),
+        false => wanted.contains(name),
+    }) {
+        match *name {
+            "memory" => stores.plain.push(Arc::new(Memory)),
+            "redb" => stores.plain.push(Arc::new(Redb)),
+            "consul" => {
+                stores.plain.push(Arc::new(Consul::one()));
+                stores.otherwise.push(Arc::new(Consul::three()));
+                stores.otherwise.push(Arc::new(Consul::with_token()));
+            }
+            "zookeeper" => {
+                stores.plain.push(Arc::new(ZooKeeper::one()));
+                stores.otherwise.push(Arc::new(ZooKeeper::three()));
+                stores.otherwise.push(Arc::new(ZooKeeper::as_user()));
+            }
+            _ => {
+                stores.plain.push(Arc::new(Etcd::one()));
+                stores.otherwise.push(Arc::new(Etcd::three()));
+                stores.otherwise.push(Arc::new(Etcd::as_user()));
+            }
+        }
+    }
+    stores
 }

@@ -67,6 +67,14 @@ impl Store for Under {
         self.store.counts_exactly()
     }
 
+    fn leases_make_anew(&self) -> bool {
+        self.store.leases_make_anew()
+    }
+
+    fn shares_the_machine(&self) -> bool {
+        self.store.shares_the_machine()
+    }
+
     fn label(&self) -> String {
         format!("{} under {}", self.store.label(), self.wrapper)
     }
@@ -81,5 +89,9 @@ impl Store for Under {
 
     async fn place(&self) -> Result<Box<dyn Place>> {
         self.store.place().await
+    }
+
+    async fn place_of_its_own(&self) -> Result<Box<dyn Place>> {
+        self.store.place_of_its_own().await
     }
 }

@@ -49,7 +49,7 @@ pub fn trials(stores: &[Arc<dyn Store>]) -> Vec<Trial> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let limit = std::time::Duration::from_secs(60);
             let proof = runtime.block_on(async {
-                let place = store.place().await.map_err(kvdb_testsuite::Failure::from)?;
+                let place = store.place_of_its_own().await.map_err(kvdb_testsuite::Failure::from)?;
                 // Makes the linked wrappers known, as opening a store through the facade does.
                 ensure!(!kvdb::wrappers().is_empty(), "no wrapper is linked");
                 tokio::time::timeout(limit, run(On { store, place: place.into() })).await?
@@ -81,6 +81,12 @@ impl On {
     async fn over(&self, options: Options, plan: impl FnMut(&Call) -> Fault + Send + 'static) -> Result<Handle> {
         let faulty = Faulty::new(self.place.connect(&Options::new()).await?, plan);
         Handle::open(self.store.name(), Arc::new(faulty), "app", &options)
+    }
+
+    /// A TTL of about this length that the store grants.
+    fn ttl(&self, wanted: std::time::Duration) -> std::time::Duration {
+        let limits = self.store.limits();
+        wanted.clamp(limits.ttl_min, limits.ttl_max.unwrap_or(std::time::Duration::MAX))
     }
 
     fn has(&self, capability: Capabilities) -> bool {

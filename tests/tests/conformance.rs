@@ -4,19 +4,25 @@
 
 use std::process::ExitCode;
 
-use kvdb_tests::{dumps, facade, portworx, readme, statements, stores, wrapped, wrappers};
+use kvdb_tests::{admin, demo, dumps, facade, portworx, readme, roundtrips, statements, stores, wrapped, wrappers};
 
 fn main() -> ExitCode {
     let stores = stores();
     let mut extra = facade::trials();
-    extra.extend(portworx::trials(&stores.iter().map(|store| store.name()).collect::<Vec<_>>()));
-    extra.extend(wrappers::trials(&stores));
+    let plain: Vec<&str> = stores.plain.iter().map(|store| store.name()).collect();
+    extra.extend(portworx::trials(&plain));
+    extra.extend(admin::trials(&plain));
+    extra.extend(wrappers::trials(&stores.plain));
     extra.extend(dumps::trials());
+    extra.extend(demo::trials(&stores.plain));
+    if stores.plain.iter().any(|store| store.name().starts_with("etcd")) {
+        extra.extend(roundtrips::trials());
+    }
     let names: Vec<String> = extra.iter().map(|trial| trial.name().to_owned()).collect();
     // A run on no store of them still has their names.
     let all = names.iter().cloned().chain(portworx::names().map(str::to_owned)).collect();
     extra.push(statements::trial(names));
     extra.push(readme::trial(all));
-    let wrapped = wrapped(&stores);
-    kvdb_testsuite::main([stores, wrapped].concat(), extra)
+    let wrapped = wrapped(&stores.plain);
+    kvdb_testsuite::main([stores.plain, stores.otherwise, wrapped].concat(), extra)
 }

@@ -77,9 +77,9 @@ async fn refused(kv: &Handle, line: &Line) -> Proof {
 /// Wants the wrapper to fall by itself when the store is back.
 async fn falls(kv: &Handle, line: &Line) -> Proof {
     line.set(Weather::Up);
-    eventually("the wrapper is down again", async || Ok(kv.get("k").await.is_ok())).await?;
+    eventually("the wrapper is down again", async || Ok(kv.get("k").timeout(LONG).await.is_ok())).await?;
     kv.put("k", "back").timeout(LONG).await?;
-    ensure_eq!(kv.get("k").await?.map(|pair| pair.value), Some("back".into()));
+    ensure_eq!(kv.get("k").timeout(LONG).await?.map(|pair| pair.value), Some("back".into()));
     ensure_eq!(kv.wrappers(), ["no-quorum"], "a wrapper that is down is still on");
     Ok(())
 }
@@ -95,7 +95,7 @@ pub(super) async fn lost_quorum(on: On) -> Proof {
         refused(&kv, &line).await?;
         let waiting = {
             let kv = kv.clone();
-            tokio::spawn(async move { kv.watch_tree("").await })
+            tokio::spawn(async move { kv.watch_tree("").timeout(LONG).await })
         };
         tokio::task::yield_now().await;
         ensure!(!waiting.is_finished(), "round {round}: a watch did not wait");
@@ -135,7 +135,7 @@ pub(super) async fn answer_in_between(on: On) -> Proof {
     expect_error(kv.get("k").await, "Unavailable", unavailable)?;
     line.set(Weather::Up);
     // Any answer of the store counts, also one that is an error.
-    expect_kind(kv.update("absent", "1").await, &ErrorKind::NotFound)?;
+    expect_kind(kv.update("absent", "1").timeout(LONG).await, &ErrorKind::NotFound)?;
     // The time itself is what is tested: longer than it takes to rise.
     tokio::time::sleep(UNREACHABLE).await;
     line.set(Weather::Away);
@@ -149,10 +149,10 @@ pub(super) async fn stays_down(on: On) -> Proof {
     let other = on.open().await?;
     // Errors of a healthy store are no outage.
     for n in 0..50 {
-        expect_kind(kv.update("absent", "1").await, &ErrorKind::NotFound)?;
+        expect_kind(kv.update("absent", "1").timeout(LONG).await, &ErrorKind::NotFound)?;
         expect_kind(kv.get("a/../b").await, &ErrorKind::InvalidArgument)?;
         other.put("k", format!("{n}")).await?;
-        ensure!(kv.get("k").await?.is_some());
+        ensure!(kv.get("k").timeout(LONG).await?.is_some());
     }
     // Nobody probes a store that is not lost.
     let asked = line.asked();

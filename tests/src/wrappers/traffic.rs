@@ -11,6 +11,9 @@ use super::On;
 
 const TASKS: usize = 8;
 const CHANGES: usize = 1000;
+/// Where each call goes over a network, so many in this time do.
+const FEW_CHANGES: usize = 50;
+const ENOUGH: Duration = Duration::from_secs(15);
 /// Short, so that the lock is refreshed again and again while wrappers come and go.
 const LOCK: Duration = Duration::from_secs(3);
 /// Longer than the lock lives without a refresh.
@@ -65,7 +68,7 @@ async fn calls(kv: Handle, task: usize, shared: Arc<Shared>) -> Proof<usize> {
 async fn change(kv: &Handle, shared: &Shared) -> Proof<usize> {
     let (one, other) = (kv.clone(), kv.clone());
     let (began, mut changes) = (Instant::now(), 0);
-    while changes < CHANGES || began.elapsed() < AT_LEAST {
+    while began.elapsed() < AT_LEAST || changes < FEW_CHANGES || changes < CHANGES && began.elapsed() < ENOUGH {
         shared.epoch.fetch_add(1, Ordering::SeqCst);
         one.add_wrapper("no-quorum", &Options::new())?;
         expect_kind(other.get("probe").await, &ErrorKind::NoQuorum)?;

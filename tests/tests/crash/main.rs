@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     }
     let seed = seed();
     println!("crash seed: KVDB_SEED={seed}");
-    let without_redb = !kvdb_tests::stores().iter().any(|store| store.name() == kvdb_redb::FACTORY.name);
+    let without_redb = !kvdb_tests::stores().plain.iter().any(|store| store.name() == kvdb_redb::FACTORY.name);
     let trial = |name: &str, run: fn(u64) -> Result<(), Failed>| {
         Trial::test(name, move || run(seed)).with_ignored_flag(without_redb)
     };
