@@ -22,13 +22,13 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 ///
 /// Servers are real ones of one node, started for the row and ended with it; crates/kvdb-servers/fetch.sh brings them.
 /// etcd does not sync to the disk unless told to: then it answers as fast as it ever can, and what the client adds
-/// shows most. Consul always does.
+/// shows most. Consul and ZooKeeper always do.
 #[derive(Debug, Parser)]
 #[command(
     name = "kvdb-bench",
     after_help = "Examples:\n  \
     cargo run --release -p kvdb-bench -- --list\n  \
-    cargo run --release -p kvdb-bench -- P1 P2 P3 P6 P7 P8 P9 P13 P17\n  \
+    cargo run --release -p kvdb-bench -- P1 P2 P3 P6 P7 P8 P9 P13 P17 P18\n  \
     cargo run --release -p kvdb-bench -- P10 P11 P14 P15 P16\n  \
     cargo run --release -p kvdb-bench -- P1 P7 --fsync\n  \
     cargo run --release -p kvdb-bench --no-default-features -- P10\n  \

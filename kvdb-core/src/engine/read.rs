@@ -1,5 +1,7 @@
 //! Reading one key, and entries as pairs.
 
+use std::ops::Bound;
+
 use super::Shared;
 use super::deadline::Deadline;
 use crate::{
@@ -38,11 +40,18 @@ impl Shared {
         if self.backend.capabilities().contains(capability) { Ok(()) } else { Err(Error::unsupported(capability)) }
     }
 
-    /// The range of a target; a single key is checked as any key.
+    /// The range of a target. A key that bounds it is checked as any key: beyond one that is too long no key lies, and
+    /// the store need not be told of it.
     pub(super) fn target_range(&self, target: Target<'_>) -> Result<KeyRange> {
         let range = self.domain.range(target)?;
         if let Some(key) = range.as_single() {
             self.check_key_size(key)?;
+            return Ok(range);
+        }
+        for bound in [&range.start, &range.end] {
+            if let Bound::Included(key) | Bound::Excluded(key) = bound {
+                self.check_key_size(key)?;
+            }
         }
         Ok(range)
     }

@@ -92,10 +92,10 @@ impl Shared {
         self.ensure_open()?;
         let mut ranges = prefixes
             .iter()
-            .map(|prefix| self.domain.range(Target::Tree(prefix)).map_err(|error| error.with_key(*prefix)))
+            .map(|prefix| self.target_range(Target::Tree(prefix)).map_err(|error| error.with_key(*prefix)))
             .collect::<Result<Vec<_>>>()?;
         if ranges.is_empty() {
-            ranges.push(self.domain.range(Target::Tree(""))?);
+            ranges.push(self.target_range(Target::Tree(""))?);
         }
         let ranges = without_overlaps(ranges);
         let (revision, base) = match self.backend.pin() {

@@ -144,10 +144,18 @@ impl ZooKeeperSetup {
     pub(super) fn properties(&self) -> Vec<String> {
         // The digest of `super:superpw`.
         const SUPER: &str = "super:g9oN2HttPfn8MMWJZ2r45Np/LIA=";
-        let mut args: Vec<String> =
-            ["-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
-                .map(str::to_owned)
-                .into();
+        // The server keeps all values in memory, and its last writes once more: 500 of them unless told otherwise, which
+        // with values of 1 MB is more than the heap.
+        let mut args: Vec<String> = [
+            "-Xms64m",
+            "-Xmx768m",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            "-Xshare:auto",
+            "-Dzookeeper.commitLogCount=50",
+        ]
+        .map(str::to_owned)
+        .into();
         args.push("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn".to_owned());
         args.push(format!("-Dznode.container.checkIntervalMs={}", self.container_check_ms));
         if self.super_user {

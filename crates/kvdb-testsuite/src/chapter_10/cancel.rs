@@ -11,7 +11,7 @@ use crate::help::{drop_after, eventually, soon};
 use crate::{Ctx, Proof, ensure, ensure_eq, fail};
 
 /// More awaits than any call has.
-const POLLS: usize = 8;
+const POLLS: usize = 16;
 
 /// Each call to the store takes a moment, so that a call has awaits to be dropped at.
 async fn slow(ctx: &Ctx) -> Proof<Handle> {
