@@ -12,6 +12,7 @@ mod chapter_07;
 mod chapter_08;
 mod chapter_09;
 mod chapter_10;
+mod chapter_13;
 pub mod checker;
 mod ctx;
 pub mod decorate;

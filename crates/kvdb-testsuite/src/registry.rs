@@ -1,6 +1,6 @@
 use crate::{
     Trial, chapter_01, chapter_02, chapter_03, chapter_04, chapter_05, chapter_06, chapter_07, chapter_08, chapter_09,
-    chapter_10, property, unsupported,
+    chapter_10, chapter_13, property, unsupported,
 };
 
 /// The chapters of the contract that have landed: each of their statements has a trial. Those of chapters 11 and 12 are
@@ -20,6 +20,7 @@ pub fn trials() -> impl Iterator<Item = &'static Trial> {
         chapter_08::TRIALS,
         chapter_09::TRIALS,
         chapter_10::TRIALS,
+        chapter_13::TRIALS,
         unsupported::TRIALS,
         property::TRIALS,
     ]

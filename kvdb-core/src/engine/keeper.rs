@@ -119,23 +119,33 @@ impl Keeper {
 
     /// One good keep-alive, tried again until the local deadline.
     async fn refresh(&self, backend: Arc<dyn Backend>) -> Result<(), ()> {
-        loop {
-            let until = *self.deadline();
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(());
-            }
-            let sent = Instant::now();
-            // A try of its own for each third of what is left: a stalled connection must not use up all of it.
-            let mut one = Deadline::new(left.min(self.ttl / 3).max(Duration::from_millis(1)));
-            match one.one(backend.keep_alive(&self.lease)).await {
-                Ok(ttl) => {
-                    *self.deadline() = later_than(sent, ttl);
-                    return Ok(());
-                }
-                Err(error) if matches!(error.kind(), ErrorKind::LeaseNotFound | ErrorKind::Closed) => return Err(()),
-                Err(_) => tokio::time::sleep_until((Instant::now() + self.ttl / 20).min(until)).await,
-            }
+        let until = *self.deadline();
+        let next = kept_alive(&*backend, &self.lease, self.ttl, until).await?;
+        *self.deadline() = next;
+        Ok(())
+    }
+}
+
+/// One good keep-alive of a lease, tried again until its local deadline `until`; answers the next one, counted from
+/// the moment at which the keep-alive was sent.
+pub(super) async fn kept_alive(
+    backend: &dyn Backend,
+    lease: &LeaseId,
+    ttl: Duration,
+    until: Instant,
+) -> Result<Instant, ()> {
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(());
+        }
+        let sent = Instant::now();
+        // A try of its own for each third of what is left: a stalled connection must not use up all of it.
+        let mut one = Deadline::new(left.min(ttl / 3).max(Duration::from_millis(1)));
+        match one.one(backend.keep_alive(lease)).await {
+            Ok(ttl) => return Ok(later_than(sent, ttl)),
+            Err(error) if matches!(error.kind(), ErrorKind::LeaseNotFound | ErrorKind::Closed) => return Err(()),
+            Err(_) => tokio::time::sleep_until((Instant::now() + ttl / 20).min(until)).await,
         }
     }
 }

@@ -17,7 +17,7 @@ pub(super) struct Granted(Mutex<HashMap<LeaseId, Instant>>);
 
 impl Granted {
     /// Notes that a lease lives at most this long from now on.
-    fn note(&self, lease: LeaseId, ttl: Duration) {
+    pub(super) fn note(&self, lease: LeaseId, ttl: Duration) {
         let mut granted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Forgetting the dead when the map would grow keeps it no larger than twice the living.
         if granted.len() == granted.capacity() {

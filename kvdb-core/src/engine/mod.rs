@@ -16,6 +16,7 @@ mod condition;
 mod deadline;
 mod domain;
 mod janitor;
+mod keep;
 mod keeper;
 mod lease;
 mod list;

@@ -3,11 +3,16 @@
 mod callback;
 mod collector;
 mod dump;
+mod follow;
+mod persistent_lease;
+mod temp_key;
 mod tx;
 
 pub use callback::{CallbackWatch, call_back};
 pub use collector::{Replay, ReplayCallback, UpdatesCollector};
 pub use dump::deserialize;
 pub(crate) use dump::{import, serialize};
+pub use persistent_lease::{OnConflict, PersistentLease, PersistentLeaseOptions, PersistentState, PersistentStates};
+pub use temp_key::TempKey;
 pub use tx::Tx;
 pub(crate) use tx::transact;

@@ -157,6 +157,11 @@ impl Handle {
         self.inner.base.set_lock_wait(wait);
     }
 
+    /// The engine below all wrappers.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.inner.base
+    }
+
     /// The engine itself, if nothing is wrapped around it.
     pub(super) fn bare(&self) -> Option<&Engine> {
         self.inner.stack.load().wrappers.is_empty().then_some(&*self.inner.base)
