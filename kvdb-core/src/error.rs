@@ -66,7 +66,7 @@ pub enum ErrorKind {
         /// The longest TTL, where there is one.
         max: Option<Duration>,
     },
-    /// The guard does not belong to this store or handle.
+    /// The guard does not belong to this store or handle, or others take the lock in another way.
     InvalidLock,
     /// The lock was not free within the wait.
     LockTimeout {

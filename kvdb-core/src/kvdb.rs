@@ -6,10 +6,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::engine::Withdrawn;
 use crate::{
     AdminReply, AdminRequest, Capabilities, Consistency, Fence, KvPair, Lease, LeaseId, LeaseInfo, Limits, LockGuard,
-    LockHolder, OnGap, Operation, Pages, Precondition, Result, Revision, Snapshot, Target, Txn, TxnReply, Watch,
-    WatchStart,
+    LockHolder, LockMode, OnGap, Operation, Pages, Precondition, Result, Revision, Snapshot, Target, Txn, TxnReply,
+    Watch, WatchStart,
 };
 
 /// The verbs in full: what apps hold as `Arc<dyn Kvdb>` and wrappers intercept. No default bodies, ever.
@@ -219,4 +220,10 @@ pub struct LockOptions {
     pub hold: Option<Duration>,
     /// The deadline of each round trip; `None` takes the handle's.
     pub timeout: Option<Duration>,
+    /// Beside whom it may be held.
+    pub mode: LockMode,
+    /// What is shown to others beside the id, see [`LockHolder::value`]; it lies where the lock does and goes with it.
+    pub value: Bytes,
+    /// Ends the wait.
+    pub(crate) withdrawn: Withdrawn,
 }

@@ -31,9 +31,9 @@ pub use recipes::Tx;
 pub use types::{
     AdminReply, AdminRequest, Batch, Change, Changes, Compare, Comparison, Consistency, Entry, Event, Feed, Fence,
     Fetched, Guard, IntoValue, Key, KeyRange, KvAction, KvFlags, KvPair, Lease, LeaseChange, LeaseId, LeaseInfo,
-    Limits, LockHolder, MemberInfo, NativeCompare, NativeOp, NativeReply, NativeResult, NativeSubject, NativeTxn,
-    OnGap, Op, OpResult, Outcome, Page, PermissionType, Precondition, Read, Revision, Scan, Subject, Target, Txn,
-    TxnOp, TxnReply, TxnResult, WatchSpec, WatchStart,
+    Limits, LockHolder, LockMode, MemberInfo, NativeCompare, NativeOp, NativeReply, NativeResult, NativeSubject,
+    NativeTxn, OnGap, Op, OpResult, Outcome, Page, PermissionType, Precondition, Read, Revision, Scan, Subject, Target,
+    Txn, TxnOp, TxnReply, TxnResult, WatchSpec, WatchStart,
 };
 pub use types::{absent, attached, created, delete, get, modified, present, put, value, version};
 pub use wrap::{

@@ -1,31 +1,25 @@
 //! Locks: a caller's way through the queue. The holder is the waiter with the lowest created index, which is also its
-//! fencing token. Each waiter watches the one before it alone, so that a release wakes one.
+//! fencing token; of a lock that several may hold at once, see [`super::lock_stand`].
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::deadline::{Deadline, later};
 use super::keeper::Share;
-use super::lock_call::{Forsaken, ToTheEnd};
+use super::lock_call::{Forsaken, ToTheEnd, Withdrawn};
 use super::lock_guard::{Held, LockGuard};
 use super::lock_ids::unique;
-use super::lock_queue::{Changed, Place, Queue};
+use super::lock_queue::{Place, Queue};
+use super::lock_stand::{Stand, lease_lost};
+use super::lock_ticket as ticket;
+use super::lock_wait::Changed;
 use super::{Shared, closed_error};
 use crate::{
-    CallOptions, Capabilities, Entry, Error, ErrorKind, Fetched, KvAction, LockHolder, LockOptions, Result, Retry,
+    Bytes, CallOptions, Capabilities, Entry, Error, ErrorKind, Fetched, KvAction, LockHolder, LockMode, LockOptions,
+    Result, Retry,
 };
-
-/// What a waiter's key holds.
-#[derive(Serialize, Deserialize)]
-struct Ticket {
-    id: String,
-    /// Milliseconds since 1970 by the waiter's clock.
-    since: u64,
-}
 
 /// One waiter in the queue.
 struct Waiter {
@@ -33,11 +27,11 @@ struct Waiter {
     share: Share,
 }
 
-/// How a waiter knows that it is the first of the queue.
-enum First {
+/// How a waiter knows that its turn has come.
+enum Turn {
     /// It was listed so.
     Listed,
-    /// The only one before it left.
+    /// Those it waited for left.
     Deduced,
 }
 
@@ -52,6 +46,9 @@ struct Request {
     timeout: Duration,
     until: Instant,
     wait: Duration,
+    mode: LockMode,
+    ticket: Bytes,
+    withdrawn: Withdrawn,
 }
 
 impl Shared {
@@ -68,18 +65,22 @@ impl Shared {
                 options.hold.or(settings.lock_hold).filter(|hold| !hold.is_zero()),
             )
         };
+        let id = options.id.unwrap_or_else(unique);
         let request = Request {
             shared: Arc::clone(self),
             name: name.to_owned(),
             directory,
-            id: options.id.unwrap_or_else(unique),
+            ticket: ticket::write(&id, options.mode, &options.value)?,
+            id,
             ttl,
             hold,
             timeout: options.timeout.unwrap_or(self.timeout),
             until: later(wait),
             wait,
+            mode: options.mode,
+            withdrawn: options.withdrawn,
         };
-        self.check_key_size(&Place::new(&request.directory, &unique()).void)?;
+        self.check_put_size(&Place::new(&request.directory, &unique()).void, &request.ticket)?;
         ToTheEnd::new(&self.runtime, |forsaken| request.run(forsaken)).await
     }
 
@@ -87,7 +88,7 @@ impl Shared {
         self.ensure_open()?;
         let directory = self.domain.lock_directory(name)?;
         let queue = self.queue(&directory, self.deadline(options.timeout)).await?;
-        queue.waiters.first().map(holder).transpose()
+        queue.waiters.first().map(ticket::read).transpose()
     }
 }
 
@@ -97,6 +98,7 @@ impl Request {
         let outcome = tokio::select! {
             biased;
             _ = forsaken => Err(Error::new(ErrorKind::Closed, "nobody waits for the lock any more")),
+            () = self.withdrawn.until() => Err(Error::new(ErrorKind::LockTimeout { holder: None }, "it was given up")),
             () = self.shared.until_closed() => Err(closed_error()),
             () = waiter.share.keeper.until_lost() => Err(lease_lost()),
             turn = self.turn(&waiter, queue) => turn,
@@ -104,7 +106,7 @@ impl Request {
         };
         match outcome {
             // A guard that nobody takes any more releases itself by its drop.
-            Ok(first) => Ok(self.guard(waiter, matches!(first, First::Deduced))),
+            Ok(turn) => Ok(self.guard(waiter, matches!(turn, Turn::Deduced))),
             Err(error) => {
                 self.undo(&waiter).await;
                 Err(error)
@@ -114,12 +116,6 @@ impl Request {
 
     /// Puts a waiter into the queue, to the end: the key is there, or surely never will be for long.
     async fn enqueue(&self) -> Result<(Waiter, Option<Queue>)> {
-        let ticket = Ticket { id: self.id.clone(), since: milliseconds(SystemTime::now()) };
-        let value: Bytes = serde_json::to_vec(&ticket)
-            .map_err(|source| {
-                Error::new(ErrorKind::Serialization, "the lock's id has no JSON form").with_source(source)
-            })?
-            .into();
         // A TTL shorter than a round trip never lasts until the write.
         let mut lives = 2_u32;
         let mut deadline = Deadline::new(self.timeout);
@@ -127,7 +123,7 @@ impl Request {
             let share = self.shared.keeper(self.ttl, &mut deadline).await?;
             let place = Place::new(&self.directory, &self.shared.waiter_ids.take());
             let lease = &share.keeper.lease;
-            let error = match self.shared.enqueue(&self.directory, &place, &value, lease, &mut deadline).await {
+            let error = match self.shared.enqueue(&self.directory, &place, &self.ticket, lease, &mut deadline).await {
                 Ok((entry, queue)) => return Ok((Waiter { entry, share }, queue)),
                 Err(error) => error,
             };
@@ -157,36 +153,33 @@ impl Request {
         }
     }
 
-    /// Resolves when the waiter is the first of the queue, which may be known as it was right after the enqueue.
+    /// Resolves when the waiter's turn has come, by the queue that may be known as it was right after the enqueue.
     ///
-    /// Whoever is listed behind the enqueue cannot come before it any more. So once the only one before it was deleted
-    /// it is the first without another look, unless it was deleted itself: then the guard learns that it is lost.
-    async fn turn(&self, waiter: &Waiter, mut known: Option<Queue>) -> Result<First> {
+    /// A turn that has come because others were deleted needs no other look, unless the waiter was deleted itself: then
+    /// the guard learns that it is lost.
+    async fn turn(&self, waiter: &Waiter, mut known: Option<Queue>) -> Result<Turn> {
         loop {
             let queue = match known.take() {
                 Some(queue) => queue,
                 None => self.shared.queue(&self.directory, Deadline::new(self.timeout)).await?,
             };
-            if !queue.waiters.iter().any(|other| other.key == waiter.entry.key) {
-                return Err(lease_lost());
-            }
-            let place = queue.waiters.iter().take_while(|other| other.created < waiter.entry.created).count();
-            let before = place.checked_sub(1).and_then(|before| queue.waiters.get(before));
-            let Some(before) = before else { return Ok(First::Listed) };
+            let Stand::Behind { ahead, then_turn } = queue.stand(&self.directory, &waiter.entry.key, self.mode)? else {
+                return Ok(Turn::Listed);
+            };
             if self.wait.is_zero() {
                 return Err(taken(queue.waiters.first(), self.wait));
             }
-            let changed = self.shared.until_changed(&before.key, before.modified, queue.revision).await;
+            let changed = self.shared.until_left(ahead, queue.revision).await;
             self.shared.ensure_open()?;
-            if changed == Changed::Deleted && place == 1 && waiter.share.keeper.is_alive() {
-                return Ok(First::Deduced);
+            if changed == Changed::Deleted && then_turn && waiter.share.keeper.is_alive() {
+                return Ok(Turn::Deduced);
             }
         }
     }
 
     /// When the wait is over: who holds the lock, unless it is ours by now. A store that cannot be reached is named as
     /// such.
-    async fn last_look(&self, waiter: &Waiter) -> Result<First> {
+    async fn last_look(&self, waiter: &Waiter) -> Result<Turn> {
         let limit = self.timeout.min(Duration::from_secs(2));
         let queue = self.shared.queue(&self.directory, Deadline::new(limit)).await.map_err(|error| {
             if *error.kind() == ErrorKind::Timeout {
@@ -195,9 +188,9 @@ impl Request {
             }
             error
         })?;
-        match queue.waiters.first() {
-            Some(first) if first.key == waiter.entry.key => Ok(First::Listed),
-            first => Err(taken(first, self.wait)),
+        match queue.stand(&self.directory, &waiter.entry.key, self.mode)? {
+            Stand::Turn => Ok(Turn::Listed),
+            Stand::Behind { .. } => Err(taken(queue.waiters.first(), self.wait)),
         }
     }
 
@@ -224,25 +217,8 @@ impl Request {
     }
 }
 
-fn holder(first: &Entry) -> Result<LockHolder> {
-    let ticket: Ticket = serde_json::from_slice(&first.value).map_err(|source| {
-        Error::new(ErrorKind::InvalidLock, "what stands in the lock's queue was not written by this library")
-            .with_source(source)
-    })?;
-    Ok(LockHolder { id: ticket.id, since: UNIX_EPOCH + Duration::from_millis(ticket.since), token: first.created })
-}
-
 fn taken(first: Option<&Entry>, wait: Duration) -> Error {
-    let holder = first.and_then(|first| holder(first).ok()).map(|holder| holder.id);
-    let who = holder.as_ref().map_or("somebody else".to_owned(), |id| format!("`{}`", id.escape_debug()));
+    let (holder, who) = ticket::shown(first);
     let waited = if wait.is_zero() { "not waited for".to_owned() } else { format!("not free within {wait:?}") };
     Error::new(ErrorKind::LockTimeout { holder }, format!("{who} holds it; {waited}"))
-}
-
-fn lease_lost() -> Error {
-    Error::new(ErrorKind::LockLost, "the lease ran out while waiting; take the lock again").with_retry(Retry::Safe)
-}
-
-fn milliseconds(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

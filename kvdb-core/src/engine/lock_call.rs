@@ -6,10 +6,43 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::runtime;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// Whether anybody still waits for a call: resolves when nobody does.
 pub(super) type Forsaken = oneshot::Receiver<Infallible>;
+
+/// A caller's word that it waits for a lock no longer. Other than one that drops its call, it is answered once its
+/// waiter's key is gone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Withdrawn(Option<watch::Receiver<bool>>);
+
+impl Withdrawn {
+    /// Given once this turns true.
+    pub(crate) const fn by(word: watch::Receiver<bool>) -> Self {
+        Self(Some(word))
+    }
+
+    /// Resolves when the word is given.
+    pub(crate) async fn until(&self) {
+        match self.0.clone() {
+            // A caller that is gone waits no longer either.
+            Some(mut word) => drop(word.wait_for(|given| *given).await),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Words of one caller are equal.
+impl PartialEq for Withdrawn {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Some(one), Some(two)) => one.same_channel(two),
+            (one, two) => one.is_none() && two.is_none(),
+        }
+    }
+}
+
+impl Eq for Withdrawn {}
 
 /// A call that its caller polls, as long as there is one: no task, no wake-up of another thread. Dropped before its end
 /// it goes on in a task of the engine, and is told.

@@ -5,18 +5,16 @@
 //! under which it would.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 
 use super::Shared;
 use super::deadline::Deadline;
 use super::write::mismatched_answer;
 use super::write_native::equal;
 use crate::{
-    Batch, Capabilities, Change, Changes, Entry, Error, ErrorKind, Guard, Key, KeyRange, LeaseChange, LeaseId,
-    NativeOp, NativeResult, NativeSubject, NativeTxn, Op, OpResult, Outcome, Result, Retry, Revision, Scan, WatchSpec,
+    Batch, Capabilities, Entry, ErrorKind, Guard, Key, KeyRange, LeaseChange, LeaseId, NativeOp, NativeResult,
+    NativeSubject, NativeTxn, Op, OpResult, Outcome, Result, Retry, Revision, Scan,
 };
 
 /// The part of a lock's directory that holds no waiters.
@@ -52,24 +50,10 @@ impl Queue {
     }
 }
 
-/// What became of a key that was waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Changed {
-    /// The store told its deletion.
-    Deleted,
-    /// It is not what it was, or nobody can tell.
-    Unclear,
-}
-
 impl Shared {
     /// The queue now.
     pub(super) async fn queue(self: &Arc<Self>, directory: &str, deadline: Deadline) -> Result<Queue> {
-        let mut pages = self.raw_pages(&KeyRange::prefix(directory.as_bytes()), &Scan::default(), deadline);
-        let (mut listed, mut revision) = (Vec::new(), Revision::ZERO);
-        while let Some(page) = pages.next().await.transpose()? {
-            listed.extend(page.entries);
-            revision = page.revision;
-        }
+        let (listed, revision) = self.present(&KeyRange::prefix(directory.as_bytes()), deadline).await?;
         Ok(Queue::of(directory, listed, revision))
     }
 
@@ -136,77 +120,6 @@ impl Shared {
                     deadline.pause(error).await?;
                 }
                 Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Resolves when the key is gone or rewritten. `after` is a revision at which it was there.
-    pub(super) async fn until_changed(&self, key: &Key, token: Revision, mut after: Revision) -> Changed {
-        let resumable = self.require(Capabilities::WATCH_RESUME).is_ok();
-        let mut pause = Deadline::new(Duration::MAX);
-        loop {
-            let spec = WatchSpec::new(KeyRange::single(key.clone()), resumable.then_some(after), false);
-            let mut feed = match Deadline::new(self.timeout).one(self.open_feed(&spec)).await {
-                Ok(feed) => feed,
-                Err(error) if *error.kind() == ErrorKind::Closed => return Changed::Unclear,
-                Err(error) => {
-                    // History may be gone: look at the key itself, then watch from there.
-                    if let Ok(now) = self.fetch(key, &mut Deadline::new(self.timeout)).await {
-                        if now.entry.is_none_or(|entry| entry.modified != token) {
-                            return Changed::Unclear;
-                        }
-                        after = now.revision;
-                    }
-                    if pause.pause(error).await.is_err() {
-                        return Changed::Unclear;
-                    }
-                    continue;
-                }
-            };
-            if !resumable {
-                // What happened before the registration only the key itself can tell.
-                match self.fetch(key, &mut Deadline::new(self.timeout)).await {
-                    Ok(now) if now.entry.as_ref().is_none_or(|entry| entry.modified != token) => {
-                        return Changed::Unclear;
-                    }
-                    Ok(_) => {}
-                    Err(error) => {
-                        if pause.pause(error).await.is_err() {
-                            return Changed::Unclear;
-                        }
-                        continue;
-                    }
-                }
-            }
-            while let Some(Ok(changes)) = feed.changes.next().await {
-                // It works again: the next break is a new one.
-                pause = Deadline::new(Duration::MAX);
-                match changes {
-                    Changes::Batch { revision, changes } => {
-                        after = revision;
-                        let ours = |change: &Change| match change {
-                            Change::Put { entry, .. } if entry.key == *key && entry.modified != token => {
-                                Some(Changed::Unclear)
-                            }
-                            Change::Delete { key: deleted, .. } if deleted == key => Some(Changed::Deleted),
-                            _ => None,
-                        };
-                        if let Some(changed) = changes.iter().find_map(ours) {
-                            return changed;
-                        }
-                    }
-                    Changes::Progress(revision) => after = after.max(revision),
-                    Changes::Resync { revision, present } => {
-                        after = revision;
-                        if !present.iter().any(|entry| entry.key == *key && entry.modified == token) {
-                            return Changed::Unclear;
-                        }
-                    }
-                }
-            }
-            let broken = Error::new(ErrorKind::Unavailable, "the watch broke");
-            if pause.pause(broken).await.is_err() {
-                return Changed::Unclear;
             }
         }
     }

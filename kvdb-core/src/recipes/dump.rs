@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
+use crate::types::in_json::{from_base64, to_base64};
 use crate::{
     Bytes, CallOptions, Error, ErrorKind, KvAction, KvPair, Kvdb, LeaseId, ListOptions, Result, Revision, Target, Txn,
     TxnOp,
@@ -69,15 +70,6 @@ struct SeedPair {
     created_index: Revision,
     #[serde(default)]
     modified_index: Revision,
-}
-
-fn to_base64<S: Serializer>(value: &Bytes, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(&STANDARD.encode(value))
-}
-
-fn from_base64<'de, D: Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
-    let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
-    STANDARD.decode(text.as_bytes()).map(Bytes::from).map_err(de::Error::custom)
 }
 
 fn from_base64_or_null<'de, D: Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {

@@ -5,6 +5,8 @@ mod collector;
 mod dump;
 mod follow;
 mod persistent_lease;
+mod rw_lock;
+mod semaphore;
 mod temp_key;
 mod tx;
 
@@ -13,6 +15,8 @@ pub use collector::{Replay, ReplayCallback, UpdatesCollector};
 pub use dump::deserialize;
 pub(crate) use dump::{import, serialize};
 pub use persistent_lease::{OnConflict, PersistentLease, PersistentLeaseOptions, PersistentState, PersistentStates};
+pub use rw_lock::RwLock;
+pub use semaphore::Semaphore;
 pub use temp_key::TempKey;
 pub use tx::Tx;
 pub(crate) use tx::transact;

@@ -3,6 +3,7 @@
 mod admin;
 mod batch;
 mod flags;
+pub(crate) mod in_json;
 mod key;
 mod lease;
 mod limits;
@@ -21,7 +22,7 @@ pub use flags::{Consistency, KvFlags, Precondition};
 pub use key::{Key, KeyRange};
 pub use lease::{Lease, LeaseId, LeaseInfo};
 pub use limits::Limits;
-pub use lock::{Fence, LockHolder};
+pub use lock::{Fence, LockHolder, LockMode};
 pub use native_txn::{LeaseChange, NativeCompare, NativeOp, NativeReply, NativeResult, NativeSubject, NativeTxn};
 pub use pair::{KvAction, KvPair};
 pub use revision::Revision;

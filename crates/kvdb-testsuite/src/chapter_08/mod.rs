@@ -50,7 +50,7 @@ crate::trials! {
 }
 
 /// How many waiters stand in a lock's queue, the holder included: what the store itself has there.
-async fn queued(ctx: &Ctx, name: &str) -> Proof<usize> {
+pub(crate) async fn queued(ctx: &Ctx, name: &str) -> Proof<usize> {
     Ok(kept(ctx, name).await?.iter().filter(|key| !is_void(key)).count())
 }
 

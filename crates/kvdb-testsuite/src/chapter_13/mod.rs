@@ -1,9 +1,15 @@
-//! Chapter 13: the other seeds.
+//! Contract chapter 13: the recipes.
 
 mod persistent;
 mod persistent_conflicts;
 mod persistent_faults;
+mod rw_lock;
+mod semaphore;
 mod temp_key;
+
+use kvdb_core::Capabilities;
+
+use crate::Ctx;
 
 crate::trials! {
     "13.3 temp_key is there on return, stays, and comes back", needs(LEASES) => temp_key::stays;
@@ -26,4 +32,26 @@ crate::trials! {
     "13.7 yielding, it leaves another's value alone and takes the key after it", needs(LEASES) => persistent_conflicts::yields;
     "13.7 failing, it leaves another's value alone and says so", needs(LEASES) => persistent_conflicts::fails;
     "13.7 two that reassert do not keep the store busy", needs(LEASES) => persistent_conflicts::fight;
+    "13.14 readers hold it together, a writer alone, and tokens rise", needs(LEASES) => rw_lock::together_or_alone;
+    "13.14 first come, first served: a reader behind a waiting writer waits", needs(LEASES) => rw_lock::first_come_first_served;
+    "13.14 who waits asks nothing, and one release wakes who waits for it", needs(LEASES) => rw_lock::no_polling;
+    "13.14 a dead reader or writer frees it within TTL and slack", needs(LEASES) => rw_lock::frees_itself;
+    "13.14 a call dropped at any await blocks nobody", needs(LEASES) => rw_lock::dropped_at_any_await;
+    "13.14 a try is answered at once", needs(LEASES) => rw_lock::tries;
+    "13.14 a plain lock of its name is its writer", needs(LEASES) => rw_lock::plain_lock;
+    "13.14 fences of readers and writers refuse once they are lost", needs(LEASES) => rw_lock::fences;
+    "13.15 never more holders than permits, and tokens rise", needs(LEASES) => semaphore::never_more;
+    "13.15 permits are handed over in order, one by one and without polling", needs(LEASES) => semaphore::no_polling;
+    "13.15 a permit is handed over where watches forget and break", needs(LEASES) => semaphore::forgetful;
+    "13.15 a dead holder's permit goes to the next within TTL and slack", needs(LEASES) => semaphore::frees_itself;
+    "13.15 a call dropped at any await blocks nobody", needs(LEASES) => semaphore::dropped_at_any_await;
+    "13.15 a name has one meaning: another number or way is refused", needs(LEASES) => semaphore::one_meaning;
+    "13.15 the fence of a lost permit refuses beside those who hold on", needs(LEASES) => semaphore::fences;
+}
+
+/// How often a waiter for a lock looks at the store before it waits: at the queue it stands in, unless its enqueue told,
+/// and at what happened before its watch, unless that begins in the past.
+fn looks(ctx: &Ctx) -> usize {
+    let told = [Capabilities::NATIVE_TXN, Capabilities::WATCH_RESUME];
+    told.into_iter().filter(|capability| !ctx.has(*capability)).count()
 }

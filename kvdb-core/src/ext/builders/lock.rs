@@ -2,7 +2,7 @@ use std::future::IntoFuture;
 use std::time::Duration;
 
 use super::Boxed;
-use crate::{Kvdb, LockGuard, LockOptions, Result};
+use crate::{IntoValue, Kvdb, LockGuard, LockMode, LockOptions, Result};
 
 /// Takes a lock.
 #[must_use = "a builder does nothing until it is awaited"]
@@ -38,6 +38,18 @@ impl<'a, K: Kvdb + ?Sized> Lock<'a, K> {
     /// How long it may be held before the fatal callback is called.
     pub fn hold(mut self, hold: Duration) -> Self {
         self.options.hold = Some(hold);
+        self
+    }
+
+    /// Beside whom it may be held: [`crate::recipes::RwLock`] and [`crate::recipes::Semaphore`] set it.
+    pub fn mode(mut self, mode: LockMode) -> Self {
+        self.options.mode = mode;
+        self
+    }
+
+    /// What is shown to others beside the id, see [`crate::LockHolder`].
+    pub fn value(mut self, value: impl IntoValue) -> Self {
+        self.options.value = value.into_value();
         self
     }
 
