@@ -156,7 +156,8 @@ impl Shared {
                 Err(error) => Some((Err(reader.shared.explain(Operation::Watch, &reader.name, error)), None)),
             }
         });
-        Ok(Watch { events: Box::pin(events), revision })
+        // Fused: a reader may ask on after the end.
+        Ok(Watch { events: Box::pin(events.fuse()), revision })
     }
 }
 

@@ -51,13 +51,13 @@ pub(super) async fn close_ends(ctx: Ctx) -> Proof {
     let mut unread = kv.watch_key("d/a").await?;
     let waiting = tokio::spawn(async move {
         let ended = idle.next().await;
-        (ended, idle.next().await)
+        (ended, [idle.next().await, idle.next().await])
     });
     kv.close().await?;
     let (ended, after) = soon("the waiting reader is told", waiting).await??;
     let Some(ended) = ended else { crate::fail!("the watch ended without a reason") };
     expect_kind(ended, &ErrorKind::Closed)?;
-    ensure!(after.is_none(), "{after:?} after the end");
+    ensure!(after.iter().all(Option::is_none), "{after:?} after the end");
     let ended = soon("the other reader is told", unread.next()).await?;
     expect_kind(ended.transpose(), &ErrorKind::Closed)?;
     drop(unread);
