@@ -21,3 +21,8 @@ fn text(key: &str, value: &[u8]) -> kvdb::Result<String> {
         kvdb::Error::new(kvdb::ErrorKind::Serialization, "the value is not text").with_key(key).with_source(source)
     })
 }
+
+/// A name without the slashes that a key does not keep, as pairs and lists have it.
+fn plain(name: &str) -> String {
+    name.split('/').filter(|segment| !segment.is_empty()).collect::<Vec<_>>().join("/")
+}

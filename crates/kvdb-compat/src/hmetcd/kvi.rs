@@ -2,7 +2,7 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex};
 
 use kvdb::prelude::*;
-use kvdb::recipes::CallbackWatch;
+use kvdb::recipes::{CallbackWatch, TempKey};
 
 use super::Kvi_KV;
 use super::locks::DistLock;
@@ -18,7 +18,7 @@ pub struct Kvi {
     pub(super) inner: Arc<Inner>,
 }
 
-/// What the clones share. Its locks are held for moments and never two at once.
+/// What the clones share. Its locks are held for moments, and never two of them at once.
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) kv: Handle,
@@ -26,6 +26,7 @@ pub(super) struct Inner {
     pub(super) lock: Mutex<DistLock>,
     /// Those that may still call back.
     pub(super) watches: Mutex<Vec<CallbackWatch>>,
+    pub(super) temp_keys: Mutex<Vec<TempKey>>,
 }
 
 impl Kvi {
@@ -50,8 +51,8 @@ impl Kvi {
     }
 
     pub(super) fn with(kv: Handle, settings: Settings) -> Self {
-        let (lock, watches) = (Mutex::default(), Mutex::default());
-        Self { inner: Arc::new(Inner { kv, settings, lock, watches }) }
+        let (lock, watches, temp_keys) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { inner: Arc::new(Inner { kv, settings, lock, watches, temp_keys }) }
     }
 
     /// The handle itself: every verb of `kvdb` is at hand.
@@ -162,8 +163,8 @@ impl Kvi {
         self.inner.kv.test_and_set(key, testval, setval).await
     }
 
-    /// Gives back the lock and ends the handle: no callback is called any more, later calls are `Closed`. What was
-    /// stored stays, in memory too. A second time is Ok.
+    /// Gives back the lock and the temporary keys and ends the handle: no callback is called any more, later calls are
+    /// `Closed`. What was stored stays, in memory too. A second time is Ok.
     ///
     /// # Errors
     /// When the store cannot be reached; what is held there then goes by its time to live.
@@ -173,7 +174,12 @@ impl Kvi {
     pub async fn close(&self) -> Result<()> {
         self.inner.cancel_watches();
         let unlocked = self.dist_unlock().await;
-        self.inner.kv.close().await.and(unlocked)
+        let given_up = self.give_up_temp_keys().await;
+        match self.inner.kv.close().await {
+            Err(error) if *error.kind() != kvdb::ErrorKind::Closed => Err(error),
+            // Closed before, through another clone of the handle perhaps.
+            _ => unlocked.and(given_up),
+        }
     }
 }
 

@@ -37,6 +37,7 @@ mod locks;
 mod names;
 mod open;
 mod options;
+mod temp_keys;
 mod watches;
 
 pub use kvi::Kvi;

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 use futures_core::stream::BoxStream;
 use futures_util::StreamExt;
+use futures_util::stream::Fuse;
 use kvdb::{Bytes, Error, KvPair};
 
 use super::Action;
@@ -64,16 +65,16 @@ impl fmt::Display for Event {
 
 /// The events of a watch, in order: the Go package's channel. It ends after an `ERROR`, or when the watched directory
 /// is gone; dropping it ends the watch.
-pub struct Events(BoxStream<'static, Event>);
+pub struct Events(Fuse<BoxStream<'static, Event>>);
 
 impl Events {
     /// Events from any stream: for stores of your own.
     #[must_use]
     pub fn new(events: BoxStream<'static, Event>) -> Self {
-        Self(events)
+        Self(events.fuse())
     }
 
-    /// The next event; `None` after the last one.
+    /// The next event; `None` after the last one, however often it is asked for.
     ///
     /// # Cancel safety
     /// Dropping the future loses no event.

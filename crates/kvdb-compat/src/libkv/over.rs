@@ -5,6 +5,7 @@ use kvdb::{ErrorKind, Operation};
 use super::reader;
 use super::watched::Watched;
 use super::{Events, KVPair, Store};
+use crate::plain;
 
 /// A [`Store`] over every store of `kvdb`.
 #[derive(Clone, Debug)]
@@ -47,11 +48,6 @@ impl KvStore {
 
 fn is_root(key: &str) -> bool {
     key.bytes().all(|byte| byte == b'/')
-}
-
-/// A name without the slashes that a key does not keep, as pairs and lists have it.
-fn plain(name: &str) -> String {
-    name.split('/').filter(|segment| !segment.is_empty()).collect::<Vec<_>>().join("/")
 }
 
 #[async_trait]
