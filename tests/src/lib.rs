@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod check;
+pub mod compat;
 mod consul;
 pub mod demo;
 pub mod dumps;

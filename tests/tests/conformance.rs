@@ -4,7 +4,9 @@
 
 use std::process::ExitCode;
 
-use kvdb_tests::{admin, demo, dumps, facade, portworx, readme, roundtrips, statements, stores, wrapped, wrappers};
+use kvdb_tests::{
+    admin, compat, demo, dumps, facade, portworx, readme, roundtrips, statements, stores, wrapped, wrappers,
+};
 
 fn main() -> ExitCode {
     let stores = stores();
@@ -13,6 +15,7 @@ fn main() -> ExitCode {
     extra.extend(portworx::trials(&plain));
     extra.extend(admin::trials(&plain));
     extra.extend(wrappers::trials(&stores.plain));
+    extra.extend(compat::trials(&stores.plain));
     extra.extend(dumps::trials());
     extra.extend(demo::trials(&stores.plain));
     if stores.plain.iter().any(|store| store.name().starts_with("etcd")) {
@@ -20,7 +23,8 @@ fn main() -> ExitCode {
     }
     let names: Vec<String> = extra.iter().map(|trial| trial.name().to_owned()).collect();
     // A run on no store of them still has their names.
-    let all = names.iter().cloned().chain(portworx::names().map(str::to_owned)).collect();
+    let elsewhere = portworx::names().chain(compat::names()).map(str::to_owned);
+    let all = names.iter().cloned().chain(elsewhere).collect();
     extra.push(statements::trial(names));
     extra.push(readme::trial(all));
     let wrapped = wrapped(&stores.plain);
