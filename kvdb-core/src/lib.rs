@@ -28,6 +28,7 @@ pub use kvdb::{
 pub use operation::Operation;
 pub use options::{FatalCallback, Options, Secret};
 pub use recipes::Tx;
+pub(crate) use types::Note;
 pub use types::{
     AdminReply, AdminRequest, Batch, Change, Changes, Compare, Comparison, Consistency, Entry, Event, Feed, Fence,
     Fetched, Guard, IntoValue, Key, KeyRange, KvAction, KvFlags, KvPair, Lease, LeaseChange, LeaseId, LeaseInfo,

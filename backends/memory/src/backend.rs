@@ -161,6 +161,10 @@ impl Backend for MemoryBackend {
         toolkit::pin(&*self.core)
     }
 
+    fn details(&self) -> Vec<(&'static str, String)> {
+        vec![("store", format!("{:016x}", self.core.id()))]
+    }
+
     async fn compact(&self, before: Revision) -> Result<()> {
         self.gate.check()?;
         self.core.compact(before)

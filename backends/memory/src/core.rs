@@ -1,4 +1,5 @@
 use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ pub(crate) struct Core {
     alarm: Arc<Alarm>,
     limits: Limits,
     list_life: Duration,
+    id: u64,
 }
 
 struct State {
@@ -51,7 +53,14 @@ impl Core {
             alarm,
             limits: config.limits(),
             list_life: config.list_life,
+            // The standard library's own randomness, which no two of these share.
+            id: RandomState::new().hash_one(()),
         }
+    }
+
+    /// Tells this store from every other one: none outlives its process.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
     }
 
     pub(crate) fn limits(&self) -> &Limits {

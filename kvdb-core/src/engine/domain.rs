@@ -99,6 +99,13 @@ impl Domain {
         Ok(format!("{}{RESERVED}/lock/{name}/{RESERVED}/", self.prefix))
     }
 
+    /// The key in which a recipe remembers something about a directory.
+    pub(crate) fn note(&self, recipe: &str, directory: &str) -> Result<Key> {
+        let name = normalize(directory)?;
+        let slash = if name.is_empty() { "" } else { "/" };
+        Ok(self.join(&[RESERVED, "/", recipe, "/", &name, slash, RESERVED]))
+    }
+
     /// How the absolute keys begin that belong to a directory: its own, and those of the locks in it.
     pub(crate) fn places(&self, directory: &str) -> Result<Vec<String>> {
         let name = normalize(directory)?;

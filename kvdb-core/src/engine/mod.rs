@@ -29,6 +29,7 @@ mod lock_queue;
 mod lock_stand;
 mod lock_ticket;
 mod lock_wait;
+mod own;
 mod read;
 mod seen;
 mod snapshot;

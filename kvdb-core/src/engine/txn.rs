@@ -12,8 +12,8 @@ use super::write::mismatched_answer;
 use super::write_native::compare_bytes;
 use crate::{
     CallOptions, Capabilities, Compare, Comparison, Error, ErrorKind, KeyRange, KvAction, LeaseChange, LeaseId,
-    NativeCompare, NativeOp, NativeReply, NativeResult, NativeSubject, NativeTxn, OpResult, Result, Retry, Revision,
-    Txn, TxnOp, TxnReply, TxnResult,
+    NativeCompare, NativeOp, NativeReply, NativeResult, NativeSubject, NativeTxn, Note, OpResult, Result, Retry,
+    Revision, Txn, TxnOp, TxnReply, TxnResult,
 };
 
 impl Shared {
@@ -85,8 +85,8 @@ impl Shared {
     /// Absolute keys and checks; `leases` carries the TTLs of puts.
     fn lower(&self, txn: Txn, leases: &HashMap<Duration, LeaseId>) -> Result<NativeTxn> {
         let compares = txn.when.into_iter().map(|compare| self.lower_compare(compare)).collect::<Result<Vec<_>>>()?;
-        let then = self.lower_branch(txn.then, leases, &compares)?;
-        let otherwise = self.lower_branch(txn.otherwise, leases, &compares)?;
+        let then = self.lower_branch(txn.then, txn.note, leases, &compares)?;
+        let otherwise = self.lower_branch(txn.otherwise, None, leases, &compares)?;
         Ok(NativeTxn { compares, then, otherwise })
     }
 
@@ -123,6 +123,7 @@ impl Shared {
     fn lower_branch(
         &self,
         branch: Vec<TxnOp>,
+        note: Option<Note>,
         leases: &HashMap<Duration, LeaseId>,
         compares: &[NativeCompare],
     ) -> Result<Vec<NativeOp>> {
@@ -153,6 +154,10 @@ impl Shared {
                 TxnOp::Delete { .. } => NativeOp::Delete { key, previous: true },
                 TxnOp::Get { .. } => NativeOp::Get { key },
             });
+        }
+        if let Some(Note { key, value }) = note {
+            bytes += key.len() + value.len();
+            lowered.push(NativeOp::Put { key, value: Some(value), lease: LeaseChange::Set(None), previous: false });
         }
         let too_large = |what: &str, size: usize, limit: usize| {
             Err(Error::new(
@@ -202,7 +207,8 @@ impl Shared {
             return Err(mismatched_answer());
         }
         let revision = reply.revision;
-        let results = branch.iter().zip(reply.results).map(|(op, result)| match (op, result) {
+        let told = branch.iter().zip(reply.results).filter(|(op, _)| !self.is_note(op));
+        let results = told.map(|(op, result)| match (op, result) {
             (_, NativeResult::Written(OpResult::Put { entry, .. })) => {
                 let action = action_of(&entry);
                 self.pair(entry, action, revision).map(TxnResult::Put).ok_or_else(mismatched_answer)
@@ -217,6 +223,13 @@ impl Shared {
             _ => Err(mismatched_answer()),
         });
         Ok(TxnReply { succeeded: reply.succeeded, revision, results: results.collect::<Result<_>>()? })
+    }
+}
+
+impl Shared {
+    /// Whether users know nothing of an operation: it writes where they cannot.
+    fn is_note(&self, op: &NativeOp) -> bool {
+        matches!(op, NativeOp::Put { key, .. } if self.domain.relative(key).is_none())
     }
 }
 

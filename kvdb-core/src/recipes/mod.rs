@@ -2,18 +2,23 @@
 
 mod callback;
 mod collector;
+mod diff;
 mod dump;
 mod follow;
+mod mirror;
 mod persistent_lease;
 mod rw_lock;
 mod semaphore;
+mod sorted;
 mod temp_key;
 mod tx;
 
 pub use callback::{CallbackWatch, call_back};
 pub use collector::{Replay, ReplayCallback, UpdatesCollector};
+pub use diff::{Diff, Difference};
 pub use dump::deserialize;
 pub(crate) use dump::{import, serialize};
+pub use mirror::{Mirror, MirrorProgress, MirrorReason, MirrorStage};
 pub use persistent_lease::{OnConflict, PersistentLease, PersistentLeaseOptions, PersistentState, PersistentStates};
 pub use rw_lock::RwLock;
 pub use semaphore::Semaphore;

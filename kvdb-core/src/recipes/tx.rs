@@ -163,7 +163,7 @@ impl<'a, K: Kvdb + ?Sized> Tx<'a, K> {
         // the commit has for a write.
         for part in txn.then.chunks(limit.saturating_sub(1).max(1)) {
             let never = Compare::Value("prepare".to_owned(), Comparison::Less, Bytes::new());
-            let refused = Txn { when: vec![never], then: part.to_vec(), otherwise: Vec::new() };
+            let refused = Txn { when: vec![never], then: part.to_vec(), ..Txn::default() };
             self.kv.txn_opts(refused, CallOptions::default()).await?;
         }
         self.check(Txn { then: Vec::new(), ..txn }).await.map(drop)
@@ -219,7 +219,7 @@ impl<'a, K: Kvdb + ?Sized> Tx<'a, K> {
             Write::Put { value, ttl } => TxnOp::Put { key: key.clone(), value: value.clone(), ttl: *ttl, lease: None },
             Write::Delete => TxnOp::Delete { key: key.clone() },
         });
-        Txn { when: when.collect(), then: then.collect(), otherwise: Vec::new() }
+        Txn { when: when.collect(), then: then.collect(), ..Txn::default() }
     }
 
     /// What the transaction knows of a key; `None` if nothing.

@@ -27,6 +27,7 @@ pub use native_txn::{LeaseChange, NativeCompare, NativeOp, NativeReply, NativeRe
 pub use pair::{KvAction, KvPair};
 pub use revision::Revision;
 pub use target::Target;
+pub(crate) use txn::Note;
 pub use txn::{
     Compare, Comparison, Subject, Txn, TxnOp, TxnReply, TxnResult, absent, attached, created, delete, get, modified,
     present, put, value, version,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Fence, IntoValue, KvPair, LeaseId, Revision};
+use super::{Fence, IntoValue, Key, KvPair, LeaseId, Revision};
 
 /// How two things are compared; values by bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -125,6 +125,16 @@ pub struct Txn {
     pub then: Vec<TxnOp>,
     /// What is done if it does not.
     pub otherwise: Vec<TxnOp>,
+    /// What a recipe of the library's own remembers, written together with `then`.
+    pub(crate) note: Option<Note>,
+}
+
+/// A write of the library's own beside users' keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Note {
+    /// The absolute key: below a reserved segment.
+    pub(crate) key: Key,
+    pub(crate) value: Bytes,
 }
 
 /// How a transaction ended.

@@ -1,8 +1,8 @@
 use std::time::{Duration, Instant};
 
+use kvdb_core::Options;
 use kvdb_core::prelude::*;
 use kvdb_core::recipes::{PersistentLease, PersistentState};
-use kvdb_core::Options;
 
 use super::persistent::{is_back, long, short};
 use crate::help::{SOON, eventually, soon};
