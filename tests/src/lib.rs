@@ -10,6 +10,7 @@ pub mod dumps;
 mod etcd;
 pub mod facade;
 mod memory;
+pub mod mirror;
 pub mod portworx;
 pub mod readme;
 mod redb;

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use kvdb_tests::{
-    admin, compat, demo, dumps, facade, portworx, readme, roundtrips, statements, stores, wrapped, wrappers,
+    admin, compat, demo, dumps, facade, mirror, portworx, readme, roundtrips, statements, stores, wrapped, wrappers,
 };
 
 fn main() -> ExitCode {
@@ -18,6 +18,7 @@ fn main() -> ExitCode {
     extra.extend(compat::trials(&stores.plain));
     extra.extend(dumps::trials());
     extra.extend(demo::trials(&stores.plain));
+    extra.extend(mirror::trials(&stores.plain));
     if stores.plain.iter().any(|store| store.name().starts_with("etcd")) {
         extra.extend(roundtrips::trials());
     }

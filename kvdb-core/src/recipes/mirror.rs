@@ -195,7 +195,7 @@ impl Mirror {
             ttl: Some(ttl),
             // As long as it takes.
             hold: Some(Duration::ZERO),
-            timeout: None,
+            ..LockOptions::default()
         };
         match self.to.lock_opts(&name, options(Duration::ZERO)).await {
             Err(error) if !wait.is_zero() => {
