@@ -40,12 +40,11 @@ pub(super) async fn waits(on: On) -> Proof {
     holder.dist_lock().await?;
     let waiter = Kvi::over(waiter);
     let asks = waiter.clone();
-    let waiting = tokio::spawn(async move { asks.dist_lock().await });
-    // It is in the queue: it asks by itself, and a second call of the same handle is refused.
-    eventually("the handle waits for the lock", || async {
-        Ok(matches!(waiter.dist_timed_lock(0).await, Err(error) if *error.kind() == ErrorKind::LockHeld))
-    })
-    .await?;
+    let mut waiting = Box::pin(async move { asks.dist_lock().await });
+    ensure!(futures_util::poll!(&mut waiting).is_pending(), "it did not wait");
+    // From its first step on a second call of the same handle is refused.
+    expect_kind(waiter.dist_timed_lock(0).await, &ErrorKind::LockHeld)?;
+    let waiting = tokio::spawn(waiting);
     tokio::time::sleep(Duration::from_millis(300)).await;
     ensure!(!waiting.is_finished(), "it did not wait");
     holder.dist_unlock().await?;
