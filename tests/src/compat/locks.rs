@@ -42,9 +42,8 @@ pub(super) async fn waits(on: On) -> Proof {
     let asks = waiter.clone();
     let mut waiting = Box::pin(async move { asks.dist_lock().await });
     ensure!(futures_util::poll!(&mut waiting).is_pending(), "it did not wait");
-    // From its first step on a second call of the same handle is refused.
-    expect_kind(waiter.dist_timed_lock(0).await, &ErrorKind::LockHeld)?;
     let waiting = tokio::spawn(waiting);
+    expect_kind(waiter.dist_timed_lock(0).await, &ErrorKind::LockHeld)?;
     tokio::time::sleep(Duration::from_millis(300)).await;
     ensure!(!waiting.is_finished(), "it did not wait");
     holder.dist_unlock().await?;
