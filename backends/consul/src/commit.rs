@@ -144,6 +144,7 @@ impl Shared {
         marker: Option<&Marker>,
     ) -> Result<Verdict> {
         let (mut conflict, mut gone, mut again) = (false, None, false);
+        let mut told = None;
         for refusal in answer.errors.unwrap_or_default() {
             let role = roles.get(refusal.op_index).copied();
             if let Some(error) = operation_refused(&refusal.what) {
@@ -158,7 +159,10 @@ impl Shared {
             }
             match (role, plan::lesson(&refusal.what)) {
                 (Some(Role::Guard), _) => conflict = true,
+                // What follows in the same form is refused for the same reason, and tells less of it.
+                (Some(Role::State(at)), Some(_)) if told == Some(at) => {}
                 (Some(Role::State(at)), Some(state)) => {
+                    told = Some(at);
                     let guard = batch.ops.get(at).and_then(|op| plan::guard_of(batch, op));
                     conflict |= state == State::Absent && matches!(guard, Some(Guard::Present(_)));
                     if let Some(belief) = beliefs.get_mut(at) {

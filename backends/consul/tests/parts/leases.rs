@@ -54,3 +54,22 @@ async fn the_bounds_of_a_ttl_are_those_of_the_servers() {
         }
     }
 }
+
+/// Of a handle that has never seen the key, so that each form is tried by what the refusal of another one tells.
+#[tokio::test]
+async fn a_key_of_one_lease_goes_to_that_of_another_handle() {
+    let key = Key::from(format!("{}k", place()));
+    let first = open().await;
+    let (lease, _) = first.grant(Duration::from_secs(60)).await.unwrap();
+    drop(written(&first, vec![], put_held(&key, "first", &lease)).await);
+    for value in ["second", "third"] {
+        let next = open().await;
+        let (taken, _) = next.grant(Duration::from_secs(60)).await.unwrap();
+        let entry = written(&next, vec![], put_held(&key, value, &taken)).await;
+        let found = get(&first, &key).await.unwrap();
+        assert_eq!((found.value, found.lease), (value.into(), Some(taken)));
+        assert_eq!(found.modified, entry.modified);
+    }
+    first.revoke(&lease).await.unwrap();
+    assert!(get(&first, &key).await.is_some(), "the lease of before still has the key");
+}

@@ -105,7 +105,7 @@ pub(super) async fn latest_wins(ctx: Ctx) -> Proof {
     let last = soon("the last value is put", held.ready()).await??;
     ensure_eq!(last.text(), Some("200"));
     ensure_eq!(last.lease, first.lease);
-    let read = other.get("a").await?;
+    let read = kv.get("a").await?;
     ensure_eq!(read.as_ref().map(|read| (read.text(), &read.lease)), Some((Some("200"), &first.lease)));
     held.close().await?;
     ensure_eq!(other.get("a").await?, None);

@@ -87,10 +87,12 @@ pub(super) async fn local_deadline(ctx: Ctx) -> Proof {
 
 pub(super) async fn restart(ctx: Ctx) -> Proof {
     let options = short(&ctx);
-    let kv = ctx.open().await?;
+    let (kv, tap) = Tap::open(&ctx, Options::new()).await?;
     let held = PersistentLease::new(&kv, "a", "before", options.clone()).await?;
     let before = soon("the key is put", held.ready()).await??;
-    // As if the process had ended: nothing is given up.
+    // As if the process had ended: nothing is given up, and nothing comes from it any more.
+    tap.faults.hold_feeds(true);
+    tap.faults.stall_all();
     std::mem::forget(held);
     drop(kv);
     ctx.restart().await?;
