@@ -9,12 +9,17 @@ use tokio::time::Instant;
 use super::Engine;
 use super::deadline::later_than;
 use super::keeper::kept_alive;
-use crate::{Capabilities, LeaseId, Operation, Result, Target};
+use crate::{Capabilities, LeaseId, LockOptions, Operation, Result, Target};
 
 impl Engine {
     /// The runtime that the store was opened in.
     pub(crate) fn runtime(&self) -> &runtime::Handle {
         &self.shared.runtime
+    }
+
+    /// `Closed` once the handle is.
+    pub(crate) fn ensure_open(&self, operation: Operation, name: &str) -> Result<()> {
+        self.shared.ensure_open().map_err(|error| self.shared.explain(operation, name, error))
     }
 
     /// Resolves when the handle is closed.
@@ -34,6 +39,12 @@ impl Engine {
             Ok(text.into_owned())
         };
         check().map_err(|error| self.shared.explain(Operation::Put, key, error))
+    }
+
+    /// Checks a request for a lock as the store would, without asking it.
+    pub(crate) fn check_lock(&self, name: &str, options: LockOptions) -> Result<()> {
+        let checked = self.shared.lock_request(name, options);
+        checked.map(drop).map_err(|error| self.shared.explain(Operation::Lock, name, error))
     }
 
     /// Checks what is to be watched, without asking the store.

@@ -36,7 +36,7 @@ enum Turn {
 }
 
 /// A request for a lock. It runs to its end: a caller that goes away cannot leave it half done.
-struct Request {
+pub(super) struct Request {
     shared: Arc<Shared>,
     name: String,
     directory: String,
@@ -53,6 +53,12 @@ struct Request {
 
 impl Shared {
     pub(super) async fn lock(self: &Arc<Self>, name: &str, options: LockOptions) -> Result<LockGuard> {
+        let request = self.lock_request(name, options)?;
+        ToTheEnd::new(&self.runtime, |forsaken| request.run(forsaken)).await
+    }
+
+    /// A request that the store may take; it is not asked.
+    pub(super) fn lock_request(self: &Arc<Self>, name: &str, options: LockOptions) -> Result<Request> {
         self.ensure_open()?;
         self.require(Capabilities::LEASES)?;
         let directory = self.domain.lock_directory(name)?;
@@ -81,7 +87,7 @@ impl Shared {
             withdrawn: options.withdrawn,
         };
         self.check_put_size(&Place::new(&request.directory, &unique()).void, &request.ticket)?;
-        ToTheEnd::new(&self.runtime, |forsaken| request.run(forsaken)).await
+        Ok(request)
     }
 
     pub(super) async fn lock_holder(self: &Arc<Self>, name: &str, options: CallOptions) -> Result<Option<LockHolder>> {
@@ -107,10 +113,11 @@ impl Request {
         match outcome {
             // A guard that nobody takes any more releases itself by its drop.
             Ok(turn) => Ok(self.guard(waiter, matches!(turn, Turn::Deduced))),
-            Err(error) => {
-                self.undo(&waiter).await;
-                Err(error)
-            }
+            Err(error) => match self.undo(&waiter).await {
+                // Who has withdrawn wants to know whether the key is gone.
+                Err(left) if self.withdrawn.is_given() => Err(left),
+                _ => Err(error),
+            },
         }
     }
 
@@ -195,12 +202,17 @@ impl Request {
     }
 
     /// Leaves the queue: soon, or by the janitor once the store can be reached.
-    async fn undo(&self, waiter: &Waiter) {
+    async fn undo(&self, waiter: &Waiter) -> Result<()> {
+        if self.shared.is_closed() {
+            return Ok(());
+        }
         let mut deadline = Deadline::new(self.timeout.min(Duration::from_secs(2)));
         let (key, token) = (&waiter.entry.key, waiter.entry.modified);
-        if !self.shared.is_closed() && self.shared.leave_queue(key, token, &mut deadline).await.is_err() {
+        let left = self.shared.leave_queue(key, token, &mut deadline).await;
+        if left.is_err() {
             self.shared.janitor.delete(key.clone(), token);
         }
+        left
     }
 
     fn guard(self, waiter: Waiter, deduced: bool) -> LockGuard {

@@ -22,6 +22,11 @@ impl Withdrawn {
         Self(Some(word))
     }
 
+    /// Whether the word is given.
+    pub(crate) fn is_given(&self) -> bool {
+        self.0.as_ref().is_some_and(|word| *word.borrow())
+    }
+
     /// Resolves when the word is given.
     pub(crate) async fn until(&self) {
         match self.0.clone() {

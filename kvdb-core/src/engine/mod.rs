@@ -24,6 +24,7 @@ mod lock;
 mod lock_call;
 mod lock_fresh;
 mod lock_guard;
+mod lock_holders;
 mod lock_ids;
 mod lock_queue;
 mod lock_stand;

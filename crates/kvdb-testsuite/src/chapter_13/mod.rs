@@ -1,5 +1,8 @@
 //! Contract chapter 13: the recipes.
 
+mod election;
+mod election_watch;
+mod lock_manager;
 mod persistent;
 mod persistent_conflicts;
 mod persistent_faults;
@@ -32,6 +35,22 @@ crate::trials! {
     "13.7 yielding, it leaves another's value alone and takes the key after it", needs(LEASES) => persistent_conflicts::yields;
     "13.7 failing, it leaves another's value alone and says so", needs(LEASES) => persistent_conflicts::fails;
     "13.7 two that reassert do not keep the store busy", needs(LEASES) => persistent_conflicts::fight;
+    "13.10 managed locks take turns, show the manager's value, and unlock is idempotent", needs(LEASES) => lock_manager::takes_turns;
+    "13.10 the loss of a managed lock is told before the key goes", needs(LEASES) => lock_manager::told_before;
+    "13.10 the loss of a managed lock is told by the store, the deadline and a close", needs(LEASES) => lock_manager::loss;
+    "13.10 a managed lock that is given up leaves nothing behind", needs(LEASES) => lock_manager::gives_up;
+    "13.13 events come in order, and resigning hands over", needs(LEASES) => election::hands_over;
+    "13.13 never two leaders, and tokens rise", needs(LEASES) => election::never_two;
+    "13.13 the loss is told before it campaigns anew, and the fence refuses", needs(LEASES) => election::loss;
+    "13.13 a closed handle ends its campaigns", needs(LEASES) => election::closed;
+    "13.13 a dead leader makes way within TTL and slack, and campaigns again", needs(LEASES) => election::dead_leader;
+    "13.13 who resigns is gone on return, who is dropped soon after", needs(LEASES) => election::leaves;
+    "13.13 a campaign waits for a store that is out of reach", needs(LEASES) => election::out_of_reach;
+    "13.13 names, values and TTLs out of bounds are refused", needs(LEASES) => election::refused;
+    "13.13 unsupported: elections without leases", lacks(LEASES) => election::unsupported;
+    "13.13 the leader is observed, and that there is none", needs(LEASES) => election_watch::leader_and_none;
+    "13.13 an observer asks nothing while the leader stays", needs(LEASES) => election_watch::no_polling;
+    "13.13 an observer goes on when its watch breaks", needs(LEASES) => election_watch::breaks;
     "13.14 readers hold it together, a writer alone, and tokens rise", needs(LEASES) => rw_lock::together_or_alone;
     "13.14 first come, first served: a reader behind a waiting writer waits", needs(LEASES) => rw_lock::first_come_first_served;
     "13.14 who waits asks nothing, and one release wakes who waits for it", needs(LEASES) => rw_lock::no_polling;
