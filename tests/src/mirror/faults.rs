@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kvdb::prelude::*;
 use kvdb::recipes::Mirror;
-use kvdb::{Error, Retry};
+use kvdb::{Capabilities, Error, Retry};
 use kvdb_testsuite::decorate::{Call, Fault};
 use kvdb_testsuite::help::{eventually, soon};
 use kvdb_testsuite::{Proof, ensure, ensure_eq};
@@ -51,7 +51,9 @@ pub(super) async fn lost_answers(from: Side, to: Side) -> Proof {
     ensure_eq!(content(&plain).await?, content(&source).await?);
     // What was written although nobody said so is not written again.
     ensure!(plain.list("").await?.iter().all(|pair| pair.version.is_none_or(|version| version == 1)));
-    ensure!(done.read < 1_200 + 4 * 1_000, "{done:?}");
+    // What was copied before a fault is not read again where it can be read on from there.
+    let keeps = source.capabilities().contains(Capabilities::REVISION_READS | Capabilities::WATCH_RESUME);
+    ensure!(!keeps || done.read < 1_200 + 4 * 1_000, "{done:?}");
     for round in 0..8 {
         source.put("k/0001", format!("{round}")).await?;
         soon("a mirror", mirror(&source)).await??;
