@@ -3,12 +3,16 @@
 mod election;
 mod election_watch;
 mod lock_manager;
+mod membership;
 mod persistent;
 mod persistent_conflicts;
 mod persistent_faults;
+mod prefix;
+mod prefix_faults;
 mod rw_lock;
 mod semaphore;
 mod temp_key;
+mod waiting;
 
 use kvdb_core::Capabilities;
 
@@ -35,10 +39,29 @@ crate::trials! {
     "13.7 yielding, it leaves another's value alone and takes the key after it", needs(LEASES) => persistent_conflicts::yields;
     "13.7 failing, it leaves another's value alone and says so", needs(LEASES) => persistent_conflicts::fails;
     "13.7 two that reassert do not keep the store busy", needs(LEASES) => persistent_conflicts::fight;
+    "13.7 it heals a restart of the servers", needs(LEASES|DURABLE|SHARED) => persistent_faults::servers_restart;
+    "13.8 the first state always comes, even an empty one" => prefix::first;
+    "13.8 a record that does not decode is listed, and the one before is not kept" => prefix::bad_records;
+    "13.8 every change comes, deletions by the raw key" => prefix::changes;
+    "13.8 it ends by close, drop and a typed error alone" => prefix::ends;
+    "13.8 a slow reader sees the newest, and little is kept for it" => prefix_faults::slow_reader;
+    "13.8 after a gap the state is right and says resynced" => prefix_faults::resynced;
+    "13.8 it reconnects, and begins before the store is in reach" => prefix_faults::reconnects;
+    "13.8 a state shows whole transactions" => prefix_faults::whole_transactions;
+    "13.9 what holds already is answered with its pair" => waiting::holds_already;
+    "13.9 each condition is met by the write that meets it" => waiting::comes_later;
+    "13.9 it reconnects and finds what happened meanwhile" => waiting::reconnects;
+    "13.9 no false success when the handle is closed" => waiting::no_false_success;
+    "13.9 it can be bounded, and dropped it leaves nothing" => waiting::bounded_and_dropped;
     "13.10 managed locks take turns, show the manager's value, and unlock is idempotent", needs(LEASES) => lock_manager::takes_turns;
     "13.10 the loss of a managed lock is told before the key goes", needs(LEASES) => lock_manager::told_before;
     "13.10 the loss of a managed lock is told by the store, the deadline and a close", needs(LEASES) => lock_manager::loss;
     "13.10 a managed lock that is given up leaves nothing behind", needs(LEASES) => lock_manager::gives_up;
+    "13.10 a member is visible when join returns and gone when leave does", needs(LEASES) => membership::join_and_leave;
+    "13.10 groups do not meet, and an id is one segment", needs(LEASES) => membership::apart;
+    "13.10 a dead member is gone within TTL and slack, and comes back in reach", needs(LEASES) => membership::dead_member;
+    "13.10 a loss is told before anything is done about it", needs(LEASES) => membership::lost_before_healing;
+    "13.10 watching, the first is the present set", needs(LEASES) => membership::watched;
     "13.13 events come in order, and resigning hands over", needs(LEASES) => election::hands_over;
     "13.13 never two leaders, and tokens rise", needs(LEASES) => election::never_two;
     "13.13 the loss is told before it campaigns anew, and the fence refuses", needs(LEASES) => election::loss;

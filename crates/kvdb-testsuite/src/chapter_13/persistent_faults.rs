@@ -109,6 +109,23 @@ pub(super) async fn restart(ctx: Ctx) -> Proof {
     Ok(())
 }
 
+pub(super) async fn servers_restart(ctx: Ctx) -> Proof {
+    let kv = ctx.open().await?;
+    let held = PersistentLease::new(&kv, "a", "before", short(&ctx)).await?;
+    soon("the key is put", held.ready()).await??;
+    ctx.restart().await?;
+    // Whether its lease has outlived the restart or not.
+    held.set_value("after")?;
+    soon("the new value is put", held.ready()).await??;
+    let other = ctx.open().await?;
+    is_back(&other, "a", "after", "the key is back").await?;
+    eventually("a deletion goes through", async || Ok(other.delete("a").await.is_ok())).await?;
+    is_back(&other, "a", "after", "the deleted key is back").await?;
+    held.close().await?;
+    ensure_eq!(other.get("a").await?, None);
+    Ok(())
+}
+
 pub(super) async fn close_while_away(ctx: Ctx) -> Proof {
     let (kv, tap) = Tap::open(&ctx, Options::new().timeout(Duration::from_millis(300))).await?;
     let other = ctx.open().await?;
