@@ -86,7 +86,7 @@ where
     let news = common.news.subscribe();
     let follow = task::run(kv.clone(), prefix.to_owned(), decode, Arc::clone(&common));
     let task = kv.engine().runtime().spawn(follow).abort_handle();
-    Ok(PrefixWatch { states: states(common, news).boxed(), task })
+    Ok(PrefixWatch { states: states(common, news).fuse().boxed(), task })
 }
 
 impl<K: Send + 'static, V: Send + 'static> PrefixWatch<K, V> {

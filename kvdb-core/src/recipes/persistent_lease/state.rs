@@ -106,7 +106,7 @@ impl PersistentStates {
             };
             Some((state, (!state.is_final()).then_some((told, Some(turn)))))
         });
-        Self(states.boxed())
+        Self(states.fuse().boxed())
     }
 
     /// The next state; `None` after a final one.
