@@ -19,6 +19,7 @@ use tokio::task::AbortHandle;
 
 use crate::{Handle, IntoValue, KvPair, Kvdb, Operation, Result};
 
+mod pace;
 mod sight;
 mod state;
 mod task;

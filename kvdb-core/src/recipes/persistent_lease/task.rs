@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::pace::Pace;
 use super::sight::Sight;
 use super::state::PersistentState;
 use super::{Common, OnConflict};
@@ -14,10 +14,6 @@ use crate::{
     CallOptions, DeleteOptions, Error, ErrorKind, Handle, KvPair, Kvdb, Lease, LeaseId, Precondition, PutOptions,
     Result, Target,
 };
-
-/// The longest pause between two tries, and the first that is not none at all.
-const LAST_PAUSE: Duration = Duration::from_millis(500);
-const FIRST_PAUSE: Duration = Duration::from_millis(5);
 
 /// The leases that are remembered. Of the lost ones the store may still have some, each for a TTL at most.
 const LEASES: usize = 4;
@@ -34,14 +30,6 @@ pub(super) struct Owner {
 struct Held {
     kv: Handle,
     lease: Option<LeaseId>,
-}
-
-/// When the next try may be made: at once after a calm time, else after a pause twice as long as the last.
-struct Pace {
-    calm: Duration,
-    pause: Duration,
-    last: Instant,
-    at: Instant,
 }
 
 /// What is to be done next.
@@ -109,7 +97,7 @@ impl Owner {
     /// A new lease, and when it was asked for.
     async fn grant(&mut self) -> Result<(Lease, Instant)> {
         loop {
-            tokio::time::sleep_until(self.pace.at).await;
+            tokio::time::sleep_until(self.pace.at()).await;
             let sent = Instant::now();
             match self.common.kv.lease_grant(self.common.options.ttl, CallOptions::default()).await {
                 Ok(lease) => {
@@ -190,8 +178,8 @@ impl Owner {
             common.told.send_if_modified(|told| told.enter(PersistentState::Yielded));
             return Ok(Then::Wait);
         }
-        if Instant::now() < self.pace.at {
-            return Ok(Then::Look(self.pace.at));
+        if Instant::now() < self.pace.at() {
+            return Ok(Then::Look(self.pace.at()));
         }
         if healing {
             self.pace.next();
@@ -223,7 +211,7 @@ impl Owner {
                 }
             }
         }
-        Ok(Then::Look(self.pace.at))
+        Ok(Then::Look(self.pace.at()))
     }
 
     fn is_ours(&self, pair: &KvPair) -> bool {
@@ -286,24 +274,6 @@ impl Drop for Held {
         if let Some(lease) = self.lease.take() {
             self.kv.engine().revoke_later(lease);
         }
-    }
-}
-
-impl Pace {
-    fn new(calm: Duration) -> Self {
-        let now = Instant::now();
-        Self { calm, pause: Duration::ZERO, last: now, at: now }
-    }
-
-    /// Counts a try.
-    fn next(&mut self) {
-        let now = Instant::now();
-        if now.saturating_duration_since(self.last) >= self.calm {
-            self.pause = Duration::ZERO;
-        }
-        self.last = now;
-        self.at = now + self.pause.mul_f64(rand::random_range(0.5..1.0));
-        self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LAST_PAUSE);
     }
 }
 

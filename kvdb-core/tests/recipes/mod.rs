@@ -1,0 +1,2 @@
+mod persistent_lease;
+mod wait_for;
