@@ -1,4 +1,5 @@
-//! Locks on real servers: two processes that pass one on a thousand times, and holders that are killed or cut off.
+//! Locks on real servers: two processes that pass one on a thousand times, and holders that are killed or cut off. And, on
+//! every store, leaders that stand still.
 //!
 //! `KVDB_TEST_STORES` narrows the stores, `KVDB_SEED` repeats a seed that was printed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -6,6 +7,7 @@
 #![allow(clippy::print_stdout)]
 
 mod child;
+mod election;
 mod expired;
 mod killed;
 mod servers;
@@ -32,6 +34,11 @@ fn main() -> ExitCode {
         trial("8.1 8.6 two processes pass a lock on and never hold it at once", turns::passed_on);
         trial("8.2 a lock whose holder's process is killed goes to the next one in time", killed::rounds);
         trial("8.1 8.2 8.5 8.6 a holder that is cut off is told before the next one holds, in time", expired::rounds);
+    }
+    for store in kvdb_tests::stores().plain {
+        let what =
+            format!("13.13 a leader that stands still past its TTL never writes beside the next [{}]", store.name());
+        trials.push(Trial::test(what, move || election::paused(&store)));
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
