@@ -170,15 +170,14 @@ impl Kvi {
     /// When the store cannot be reached; what is held there then goes by its time to live.
     ///
     /// # Cancel safety
-    /// Calling it again goes on.
+    /// Once polled, the handle is closed even if the future is dropped.
     pub async fn close(&self) -> Result<()> {
         self.inner.cancel_watches();
-        let unlocked = self.dist_unlock().await;
-        let given_up = self.give_up_temp_keys().await;
+        // With the handle its lock and its temporary keys go.
         match self.inner.kv.close().await {
-            Err(error) if *error.kind() != kvdb::ErrorKind::Closed => Err(error),
             // Closed before, through another clone of the handle perhaps.
-            _ => unlocked.and(given_up),
+            Err(error) if *error.kind() == kvdb::ErrorKind::Closed => Ok(()),
+            closed => closed,
         }
     }
 }

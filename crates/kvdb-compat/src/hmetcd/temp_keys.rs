@@ -30,16 +30,6 @@ impl Kvi {
         }
         Ok(())
     }
-
-    /// Removes the temporary keys; the first error counts.
-    pub(super) async fn give_up_temp_keys(&self) -> Result<()> {
-        let kept = std::mem::take(&mut *self.inner.temp_keys());
-        let mut first = Ok(());
-        for kept in kept {
-            first = first.and(kept.close().await);
-        }
-        first
-    }
 }
 
 impl Inner {
