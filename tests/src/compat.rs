@@ -1,5 +1,6 @@
 //! The trials of the contract's chapter 13 that are about `kvdb-compat`, over each store.
 
+mod code_server;
 mod events;
 mod kvi;
 mod locks;
@@ -52,6 +53,8 @@ table! {
         "13.5 watch_with_cb ends on delete, unless the option is off" => watches::ends_on_delete;
         "13.5 nothing is called after cancel, close or drop" => watches::cancelled;
         "13.5 a watch that breaks tells why" => watches::breaks;
+        "code-server: a persistent lease, snapshots and waits by the library's names" => code_server::names;
+        "code-server: a record that does not transform is not in the tree" => code_server::transform;
         "13.11 keys and directories are read, listed and there" => tree::read;
         "13.11 get_tree has all below, sorted, or the one key" => tree::get_tree;
         "13.11 delete takes a key, or with recursive exactly its directory" => tree::delete;

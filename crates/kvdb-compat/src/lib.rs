@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `github.com/Cray-HPE/hms-hmetcd` | [`hmetcd`] |
 //! | `github.com/laincloud/lainlet/store` | [`libkv`] |
+//! | the `etcd` package of code-server | [`code_server`] |
 //! | `github.com/portworx/kvdb` | `kvdb::portworx`, in the facade itself |
 //!
 //! Names are the Go ones in `snake_case` where Rust's rules ask for it, arguments keep their order, and results their
@@ -12,6 +13,7 @@
 //! without a slash at the start, at the end or twice in a row (`/a//b/` is `a/b`, and comes back so); the segment
 //! `_kvdb` is the library's own.
 
+pub mod code_server;
 pub mod hmetcd;
 pub mod libkv;
 

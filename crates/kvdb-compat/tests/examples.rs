@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 
 /// Each example, and what it prints.
 const EXAMPLES: &[(&str, &str)] = &[
+    ("code_server", include_str!("examples/code_server.txt")),
     ("hmetcd", include_str!("examples/hmetcd.txt")),
     ("libkv", include_str!("examples/libkv.txt")),
     ("portworx", include_str!("examples/portworx.txt")),
@@ -72,7 +73,8 @@ fn on_etcd() {
         print_as_expected(|_| format!("etcd://{host}"), &[]);
     }
     // As the Go package has endpoints.
-    assert_eq!(String::from_utf8_lossy(&run("hmetcd", &[&format!("http://{host}")]).stdout), EXAMPLES[0].1);
+    let (name, expected) = EXAMPLES[1];
+    assert_eq!(String::from_utf8_lossy(&run(name, &[&format!("http://{host}")]).stdout), expected);
 }
 
 #[test]
