@@ -58,10 +58,12 @@ impl Target {
             self.alone(key, value).await?;
             ops.clear();
         }
-        let mut txn = Txn::default();
-        txn.when = vec![Compare::Held(self.lock.clone()), Compare::Held(self.kept.clone())];
-        txn.then = ops;
-        txn.note = Some(Note { key: self.kept.key.clone(), value: position.write()? });
+        let txn = Txn {
+            when: vec![Compare::Held(self.lock.clone()), Compare::Held(self.kept.clone())],
+            then: ops,
+            note: Some(Note { key: self.kept.key.clone(), value: position.write()? }),
+            ..Txn::default()
+        };
         let reply = self.to.txn_opts(txn, CallOptions::default()).await?;
         if reply.succeeded {
             self.kept.token = reply.revision;
