@@ -68,7 +68,7 @@ pub(super) async fn late(from: Side, to: Side) -> Proof {
     let source = from.handle().await?;
     let (go, gone) = oneshot::channel();
     let (done, arrived) = oneshot::channel();
-    let armed: Arc<Mutex<Option<(oneshot::Receiver<()>, oneshot::Sender<()>)>>> = Arc::default();
+    let armed = Arc::new(Mutex::new(None));
     let shot = Arc::clone(&armed);
     let target = to
         .faulty(move |call| match keeps_position(call).then(|| shot.lock().unwrap().take()).flatten() {
