@@ -170,8 +170,9 @@ mod tests {
             ErrKeyExists,
         ];
         for made in all {
+            let error = Error::from(made);
             for name in all {
-                assert_eq!(Error::from(made) == name, made == name, "{made:?} and {name:?}");
+                assert_eq!(error == name, made == name, "{made:?} and {name:?}");
             }
         }
     }
