@@ -30,6 +30,17 @@ enum Verdict {
     Groundless,
 }
 
+/// How fresh a view of the keys is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fresh {
+    /// It only begins a write, which fails if it was too old.
+    MayLag,
+    /// It is read behind a write of the session that the servers agreed on, if only to refuse it.
+    Behind,
+    /// It answers, so it is read behind a write as a strict read is: a leader that was deposed cannot do that.
+    Strict,
+}
+
 impl Shared {
     pub(crate) async fn commit(self: &Arc<Self>, batch: &Batch) -> Result<Outcome> {
         let lease = batch.ops.iter().find_map(|op| match op {
@@ -90,13 +101,12 @@ impl Shared {
     }
 
     async fn write(&self, client: &Client, batch: &Batch, under: Option<&Under>) -> Result<Outcome> {
-        // A look that only begins a write may lag; one that answers may not.
-        let mut sync = batch.ops.is_empty();
+        let mut fresh = if batch.ops.is_empty() { Fresh::Strict } else { Fresh::MayLag };
         let mut known = plan::is_blind(batch).then(|| (View::default(), 0));
         for _ in 0..ROUNDS {
             let (view, shown) = match known.take() {
                 Some(known) => known,
-                None => self.view(client, batch, sync).await?,
+                None => self.view(client, batch, fresh).await?,
             };
             let steps = match plan::plan(batch, &view, under)? {
                 Plan::Steps(steps) => steps,
@@ -104,8 +114,8 @@ impl Shared {
                     ground::make(client, &[], &[&generation], &self.sessions.settings.acl).await?;
                     continue;
                 }
-                Plan::Conflict | Plan::Nothing if !sync => {
-                    sync = true;
+                Plan::Conflict | Plan::Nothing if fresh == Fresh::MayLag => {
+                    fresh = Fresh::Strict;
                     continue;
                 }
                 Plan::Conflict => return Ok(Outcome::Conflict),
@@ -126,7 +136,7 @@ impl Shared {
             let (Some(step), cause) = failed else { return Err(mismatched()) };
             match judge(batch, step, cause)? {
                 Verdict::Conflict => return Ok(Outcome::Conflict),
-                Verdict::Again => sync = true,
+                Verdict::Again => fresh = Fresh::Behind,
                 Verdict::Groundless => {
                     self.ground(client, &steps).await?;
                     known = Some((view, shown));
@@ -146,9 +156,23 @@ impl Shared {
     }
 
     /// Reads the generations of a batch and then its keys; answers also a transaction up to which they show all.
-    async fn view(&self, client: &Client, batch: &Batch, sync: bool) -> Result<(View, i64)> {
-        let seen = self.sessions.seen();
+    async fn view(&self, client: &Client, batch: &Batch, fresh: Fresh) -> Result<(View, i64)> {
         let keys = plan::keys(batch)?;
+        let mut seen = self.sessions.seen();
+        let mut sync = false;
+        if fresh == Fresh::Strict {
+            let passed = match keys.first() {
+                Some(key) => self.pass_barrier(client, key.as_bytes()).await.map(Some),
+                None => Ok(None),
+            };
+            match passed {
+                Ok(Some(written)) => seen = seen.max(written),
+                Ok(None) => sync = true,
+                // Whoever may not write has what a plain read has.
+                Err(error) if *error.kind() == ErrorKind::PermissionDenied => sync = true,
+                Err(error) => return Err(error),
+            }
+        }
         let mut generations: Vec<String> = keys.iter().map(|key| path::generation(key.as_bytes())).collect();
         generations.sort_unstable();
         generations.dedup();
@@ -164,7 +188,7 @@ impl Shared {
             view.keys.insert(leaf, found.next().and_then(|sight| sight.data()));
         }
         let newest = view.keys.values().flatten().map(|(_, stat)| stat.mzxid).max().unwrap_or(1);
-        Ok((view, if sync { seen.max(newest) } else { newest }))
+        Ok((view, if fresh == Fresh::MayLag { newest } else { seen.max(newest) }))
     }
 
     fn multi<'a>(&self, client: &'a Client, steps: &[Step]) -> Result<MultiWriter<'a>> {

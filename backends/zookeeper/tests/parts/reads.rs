@@ -133,6 +133,27 @@ async fn every_kind_of_read_shows_what_the_handle_wrote() {
     assert!(strict.revision > entry.modified);
 }
 
+/// A leader that was deposed and does not know it answers reads for some ticks, but can write nothing.
+#[tokio::test]
+async fn what_a_commit_answers_without_a_write_of_its_own_is_read_behind_one() {
+    let (store, barrier) = (open().await, stranger().await);
+    let place = place();
+    let (key, absent) = (Key::from(format!("{place}k")), Key::from(format!("{place}absent")));
+    let entry = written(&store, vec![], put(&key, "1")).await;
+    let present = || vec![Guard::Present(key.clone())];
+    let Outcome::Committed { revision, .. } = commit(&store, present(), vec![]).await else { panic!("a conflict") };
+    assert!(revision > entry.modified, "a check without writes is no older than itself");
+    let Outcome::Committed { revision: deletion, .. } = commit(&store, vec![], vec![delete(&absent)]).await else {
+        panic!("a conflict")
+    };
+    assert!(deletion > revision, "nor is a deletion of what is not there");
+    let path = format!("/{place}_kvdb/strict");
+    let (_, before) = barrier.get_data(&path).await.unwrap();
+    assert_eq!(commit(&store, vec![Guard::Present(absent)], vec![put(&key, "2")]).await, Outcome::Conflict);
+    let (_, after) = barrier.get_data(&path).await.unwrap();
+    assert_eq!(after.version, before.version + 1, "a condition that does not hold was judged by a plain read");
+}
+
 #[tokio::test]
 async fn a_read_is_a_sync_and_a_read_and_nothing_else() {
     let (proxy, address) = proxy();
