@@ -9,6 +9,8 @@
 //! | `KVTransform` | [`KVTransform`], or any closure of this shape | |
 //! | `Snapshot.Tree` | [`Snapshot`]`.tree` | `PrefixState`, also `invalid`, `revision`, `resynced` |
 //! | `WaitFor(ctx, client, key, exists)` | [`wait_for`] | `wait_for` with a `Condition`, `wait_for_within` |
+//! | `LockManager` and `Lock` of its sibling package | [`LockManager`], [`ManagedLock`], [`LockLoss`] | the same |
+//! | `Membership` of its sibling package | [`Membership`], [`Member`], [`MemberRecord`] | the same |
 //!
 //! A client is a [`Handle`]; a context is the future or the watch itself: dropping it ends it.
 //!
@@ -28,7 +30,7 @@ use std::time::Duration;
 use kvdb::recipes::{self, Condition, PersistentLeaseOptions, PrefixState, PrefixWatch};
 use kvdb::{Handle, KvPair, Result};
 
-pub use kvdb::recipes::PersistentLease;
+pub use kvdb::recipes::{LockLoss, LockManager, ManagedLock, Member, MemberRecord, Membership, PersistentLease};
 
 /// The records below a directory at one moment.
 pub type Snapshot<K, V> = PrefixState<K, V>;
