@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    backends, bench, cluster, compact, completions, del, demo, export, get, import, lease, lock, ls, put, snapshot,
-    status, tree, txn, users, version, watch,
+    backends, bench, cluster, compact, completions, del, demo, diff, elect, export, get, group, import, lease, lock,
+    ls, mirror, put, snapshot, status, temp, tree, txn, users, version, wait, watch,
 };
 
 const EXAMPLES: &str = "\
@@ -18,6 +18,8 @@ Examples:
   kvdb put session/42 here --ttl 30s            write a key that goes away by itself
   kvdb watch --tree config --current            the present state, then every change
   kvdb lock nightly --wait 5s -- ./backup.sh    run a command while holding a lock
+  kvdb elect scheduler -- ./scheduler           run a command while we are the leader
+  kvdb mirror redb:app.redb redb:copy.redb      keep one store what another one is
   kvdb backends                                 what each store can do
 
 Stores:
@@ -31,7 +33,7 @@ Stores:
 
 Exit codes:
   0 ok, 1 error, 2 wrong usage, 3 not found, 4 a condition failed, 5 timeout.
-  `kvdb lock` exits with the code of its command.";
+  `kvdb lock`, `elect`, `temp` and `group join` exit with the code of their command.";
 
 /// Above the options that every command has.
 const EVERYWHERE: &str = "Options of every command";
@@ -74,12 +76,18 @@ pub(crate) enum Command {
     Ls(ls::Ls),
     Tree(tree::Tree),
     Watch(watch::Watch),
+    Wait(wait::Wait),
     Lock(lock::Lock),
+    Elect(elect::Elect),
+    Temp(temp::Temp),
+    Group(group::Group),
     Lease(lease::Lease),
     Txn(txn::Txn),
     Snapshot(snapshot::Snapshot),
     Export(export::Export),
     Import(import::Import),
+    Mirror(mirror::Mirror),
+    Diff(diff::Diff),
     Compact(compact::Compact),
     Status(status::Status),
     Cluster(cluster::Cluster),

@@ -7,6 +7,7 @@ pub mod demo;
 mod duration;
 mod failure;
 mod files;
+mod job;
 mod output;
 mod progress;
 mod run;

@@ -79,6 +79,11 @@ pub(crate) fn pair_json(pair: &KvPair) -> Value {
     Value::Object(object)
 }
 
+/// A pair as a line: the key and the value with a tab between them.
+pub(crate) fn pair_line(pair: &KvPair) -> String {
+    format!("{}\t{}", inline(pair.key.as_bytes()), inline(&pair.value))
+}
+
 /// A value alone as JSON: a text, or an object with `base64`.
 pub(crate) fn value_json(value: &[u8]) -> Value {
     match std::str::from_utf8(value) {

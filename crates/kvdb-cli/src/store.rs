@@ -60,9 +60,14 @@ impl Context {
 
     /// Opens the store, waiting at most so long for a file that another process has open.
     pub(crate) async fn open_within(&self, patience: Duration) -> Result<Handle, Failure> {
+        self.open_at(self.uri(), patience).await
+    }
+
+    /// Opens a store that the command names beside `--store`.
+    async fn open_at(&self, uri: &str, patience: Duration) -> Result<Handle, Failure> {
         let started = Instant::now();
         let kv = loop {
-            match kvdb::connect_with(self.uri(), self.options()).await {
+            match kvdb::connect_with(uri, self.options()).await {
                 // Nobody tells when a file is free, so it is tried again.
                 Err(error) if *error.kind() == ErrorKind::AlreadyOpen && started.elapsed() < patience => {
                     tokio::time::sleep(TRY_AGAIN.min(patience.saturating_sub(started.elapsed()))).await;
@@ -85,6 +90,25 @@ impl Context {
     ) -> Result<T, Failure> {
         let kv = self.open().await?;
         self.with_opened(kv, work).await
+    }
+
+    /// The same with two stores that the command names.
+    pub(crate) async fn with_two<T>(
+        self,
+        (one, other): (&str, &str),
+        work: impl AsyncFnOnce(&Handle, &Handle, &mut Output) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let first = self.open_at(one, PATIENCE).await?;
+        let second = self.open_at(other, PATIENCE).await;
+        self.with_opened(first, async |first, out| {
+            let second = second?;
+            let outcome = work(first, &second, out).await;
+            let closed = kvdb::Kvdb::close(&second).await;
+            let value = outcome?;
+            closed?;
+            Ok(value)
+        })
+        .await
     }
 
     /// The same with a store that is open already.

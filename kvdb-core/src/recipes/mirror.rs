@@ -213,7 +213,7 @@ impl Mirror {
         let (from, to) = (self.from.engine().place(&self.prefix)?, self.to.engine().place(&self.prefix)?);
         if from.overlaps(&to) && target.is_behind(&self.from).await? {
             let message = "source and target are one place of one store; mirror to another domain or store";
-            return Err(Error::invalid(message).with_key(self.prefix.as_str()));
+            return Err(Error::invalid(message));
         }
         loop {
             match self.pass(&mut target, lock).await {

@@ -1,17 +1,13 @@
 use std::ffi::OsString;
-use std::io::IsTerminal as _;
-use std::os::unix::process::ExitStatusExt as _;
-use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use kvdb::Operation;
 use kvdb::prelude::*;
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use tokio::process::{Child, Command};
 
 use crate::duration;
 use crate::failure::Failure;
+use crate::job::{Job, as_ours};
 use crate::signals::{Signals, signal_code};
 use crate::store::Context;
 
@@ -50,9 +46,6 @@ pub(crate) struct Lock {
 /// How long a file is waited for unless the command line says otherwise: as long as a lock is.
 const WAIT: Duration = Duration::from_secs(300);
 
-/// How long a command may take to end once it was asked to, before it is killed.
-const GRACE: Duration = Duration::from_secs(5);
-
 impl Lock {
     pub(crate) async fn run(self, context: Context) -> Result<(), Failure> {
         let mut signals = Signals::listen()?;
@@ -67,8 +60,9 @@ impl Lock {
                     lock = self.take(kv, asked) => lock?,
                     signal = signals.asked() => return Err(Failure::Exit(signal_code(signal))),
                 };
-                let ended = match Job::start(&self.command, lock.fencing_token()) {
-                    Ok(job) => job.run(&lock, &mut signals).await,
+                let token = lock.fencing_token().to_string();
+                let ended = match Job::start(&self.command, &[("KVDB_FENCING_TOKEN", &token)]) {
+                    Ok(job) => job.run(async { lock.lost().await.into() }, &mut signals).await,
                     Err(failure) => Err(failure),
                 };
                 // A lock that ran out while the command ended by itself protected nothing.
@@ -80,10 +74,7 @@ impl Lock {
                     return Err(error.with_key(self.name.as_str()).into());
                 }
                 released?;
-                match exit_code(status) {
-                    0 => Ok(()),
-                    code => Err(Failure::Exit(code)),
-                }
+                as_ours(status)
             })
             .await
     }
@@ -114,99 +105,5 @@ impl Lock {
             lock = lock.id(id.as_str());
         }
         Ok(lock.await?)
-    }
-}
-
-/// The running command.
-struct Job {
-    child: Child,
-    pid: Option<Pid>,
-    name: String,
-    /// Whether it leads a process group of its own, so that what it started is reached too.
-    group: bool,
-}
-
-impl Job {
-    fn start(command: &[OsString], token: Revision) -> Result<Self, Failure> {
-        let Some((program, arguments)) = command.split_first() else {
-            return Err(Failure::Usage("`kvdb lock` needs a command behind `--`".to_owned()));
-        };
-        // At a terminal it stays in our group: another one could not read the keyboard.
-        let group = !std::io::stdin().is_terminal();
-        let mut command = Command::new(program);
-        command.args(arguments).env("KVDB_FENCING_TOKEN", token.to_string()).kill_on_drop(true);
-        if group {
-            command.process_group(0);
-        }
-        let name = program.to_string_lossy().into_owned();
-        match command.spawn() {
-            Ok(child) => {
-                let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-                Ok(Self { child, pid, name, group })
-            }
-            Err(error) => Err(Failure::Io(format!("cannot run `{name}`"), error)),
-        }
-    }
-
-    /// Waits for the end of the command; ends it if the lock is lost or somebody insists.
-    async fn run(mut self, lock: &LockGuard, signals: &mut Signals) -> Result<ExitStatus, Failure> {
-        let mut asked = false;
-        loop {
-            tokio::select! {
-                status = self.child.wait() => return self.waited(status),
-                error = lock.lost() => {
-                    self.end().await?;
-                    return Err(error.into());
-                }
-                signal = signals.asked() => {
-                    if asked {
-                        self.send(Signal::KILL);
-                    } else if let Some(signal) = Signal::from_named_raw(signal).filter(|signal| !self.has_had(*signal)) {
-                        self.send(signal);
-                    }
-                    asked = true;
-                }
-            }
-        }
-    }
-
-    /// Whether the command got this signal too: a terminal sends Ctrl-C to its whole group, and a second one would
-    /// mean more than the first.
-    fn has_had(&self, signal: Signal) -> bool {
-        !self.group && signal == Signal::INT
-    }
-
-    async fn end(&mut self) -> Result<(), Failure> {
-        self.send(Signal::TERM);
-        let in_time = tokio::time::timeout(GRACE, self.child.wait()).await;
-        if in_time.is_err() || self.group {
-            // Of a group also for what the command started and left behind.
-            self.send(Signal::KILL);
-        }
-        let status = match in_time {
-            Ok(status) => status,
-            Err(_) => self.child.wait().await,
-        };
-        self.waited(status).map(drop)
-    }
-
-    fn waited(&self, status: std::io::Result<ExitStatus>) -> Result<ExitStatus, Failure> {
-        status.map_err(|error| Failure::Io(format!("cannot wait for `{}`", self.name), error))
-    }
-
-    /// Sends a signal; a command that has ended meanwhile needs none.
-    fn send(&self, signal: Signal) {
-        if let Some(pid) = self.pid {
-            let _ = if self.group { kill_process_group(pid, signal) } else { kill_process(pid, signal) };
-        }
-    }
-}
-
-/// The command's exit code as a shell has it.
-fn exit_code(status: ExitStatus) -> u8 {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => u8::try_from(code).unwrap_or(1),
-        (None, Some(signal)) => signal_code(signal),
-        (None, None) => 1,
     }
 }

@@ -58,14 +58,10 @@ impl Ls {
             out.either(|| json!({ "key": name }), || output::inline(name.as_bytes()).into_owned())?;
         }
         for pair in &page.pairs {
-            out.either(|| output::pair_json(pair), || if self.long { long(pair) } else { short(pair) })?;
+            out.either(|| output::pair_json(pair), || if self.long { long(pair) } else { output::pair_line(pair) })?;
         }
         Ok(())
     }
-}
-
-fn short(pair: &KvPair) -> String {
-    format!("{}\t{}", output::inline(pair.key.as_bytes()), output::inline(&pair.value))
 }
 
 fn long(pair: &KvPair) -> String {

@@ -25,6 +25,7 @@ impl Mirror {
         snapshot: Option<Snapshot>,
         lock: &LockGuard,
     ) -> Result<(), Stop> {
+        self.progress.revision = position.revision;
         let end = match self.once {
             // What has no history was copied as it is now.
             true if snapshot.is_some() => return Ok(()),
@@ -34,7 +35,6 @@ impl Mirror {
         if end.is_some_and(|end| position.revision >= end) {
             return Ok(());
         }
-        self.progress.revision = position.revision;
         self.enter(MirrorStage::Following);
         let mut options = WatchOptions { progress: true, ..WatchOptions::default() };
         options.start = snapshot.map_or(WatchStart::After(position.revision), WatchStart::Snapshot);
