@@ -1,8 +1,11 @@
 //! A mirror between each pair of stores, and what it must do on each store.
 
 mod faults;
+mod kill;
 mod pairs;
 mod same;
+
+pub use kill::child;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -46,6 +49,13 @@ pub fn trials(stores: &[Arc<dyn Store>]) -> Vec<Trial> {
         });
         add("a write that arrives late writes nothing", |a, b| Box::pin(faults::late(a, b)));
         add("a mirror that lost its lock writes nothing more", |a, b| Box::pin(faults::stale(a, b)));
+    }
+    let has = |name: &str| stores.iter().any(|store| store.name().starts_with(name));
+    if has("etcd") && has("redb") {
+        trials.push(trial(
+            "mirror: killed at any moment it goes on from there [etcdv3 to redb]".to_owned(),
+            kill::rounds,
+        ));
     }
     trials
 }

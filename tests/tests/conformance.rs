@@ -9,6 +9,9 @@ use kvdb_tests::{
 };
 
 fn main() -> ExitCode {
+    if let Some(child) = mirror::child() {
+        return child;
+    }
     let stores = stores();
     let mut extra = facade::trials();
     let plain: Vec<&str> = stores.plain.iter().map(|store| store.name()).collect();

@@ -102,42 +102,43 @@ fn a_kill_at_any_moment_loses_nothing_and_has_nothing_read_again() {
     const KEYS: usize = 10_000;
     let kvdb = Kvdb::new();
     keys(&kvdb, KEYS);
-    let mut copied = 0;
-    let mut kills = 0;
-    while copied < KEYS {
+    let (mut copied, mut resumed) = (0, 0);
+    for kill in 1..=100 {
+        if copied == KEYS {
+            break;
+        }
         let mut mirror = kvdb.start(&["mirror", ONE, OTHER, "--ttl", "200ms", "--json"]);
-        let first: Value = serde_json::from_str(&mirror.line()).unwrap();
-        // At any moment of a copy that takes some tens of milliseconds; later ones get further each time.
-        let moment = Instant::now() + Duration::from_millis(rand::random_range(0..20 + 5 * kills));
+        let first = until("it copies", || {
+            let told: Value = serde_json::from_str(&mirror.line()).unwrap();
+            (told["stage"] != "waiting").then_some(told)
+        });
+        if copied > 0 {
+            assert!(first["reason"].as_str().unwrap().contains("goes on where it was cut short"), "{first}");
+            resumed += 1;
+        }
+        // A copy takes some tenths of a second.
+        let moment = Instant::now() + Duration::from_millis(rand::random_range(0..300));
         until("the moment of the kill", || (Instant::now() >= moment).then_some(()));
         mirror.signal(Signal::KILL);
         mirror.end();
-        kills += 1;
-        until("the files are free", || (kvdb.run(&["--store", OTHER, "ls", "--limit", "1"]).code == 0).then_some(()));
-        until("the files are free", || (kvdb.run(&["--store", ONE, "ls", "--limit", "1"]).code == 0).then_some(()));
         let now = count(&kvdb, OTHER);
+        eprintln!("kill {kill}: {now} of {KEYS} keys are there");
         assert!(now >= copied, "{now} keys after {copied}: something was lost");
-        if kills > 1 && copied < KEYS {
-            let reason = first["reason"].as_str().unwrap();
-            let expected = if copied > 0 { reason.contains("goes on") } else { true };
-            assert!(expected, "{first}");
-        }
         // The place is kept with the keys: exactly the rest is read.
-        if now > 0 && now < KEYS {
-            eprintln!("kill {kills}: {now} keys were copied");
-            let twin = ["redb:twin.redb", "twin.redb"];
-            std::fs::copy(kvdb.path("other.redb"), kvdb.path(twin[1])).unwrap();
-            let ran = kvdb.run(&["mirror", ONE, twin[0], "--once", "--json"]);
+        if now > copied && now < KEYS {
+            std::fs::copy(kvdb.path("other.redb"), kvdb.path("twin.redb")).unwrap();
+            let ran = kvdb.run(&["mirror", ONE, "redb:twin.redb", "--once", "--json"]);
             assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
             let done = documents(&ran.out).pop().unwrap();
             assert_eq!(done["read"], json!(KEYS - now), "{done}");
-            assert_eq!(kvdb.ok(&["diff", ONE, twin[0]]), "");
+            assert_eq!(kvdb.ok(&["diff", ONE, "redb:twin.redb"]), "");
+            std::fs::remove_file(kvdb.path("twin.redb")).unwrap();
         }
         copied = now;
     }
     assert_eq!(mirrored(&kvdb, &[])["read"], 0);
     assert_eq!(kvdb.ok(&["diff", ONE, OTHER]), "");
-    assert!(kills < 200, "{kills} kills");
+    eprintln!("{resumed} copies went on where a kill had cut one short");
 }
 
 #[test]
