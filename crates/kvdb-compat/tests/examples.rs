@@ -1,6 +1,5 @@
 //! The examples print what the Go libraries' READMEs promise, and the same on every store.
 #![allow(clippy::unwrap_used)]
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
