@@ -25,12 +25,11 @@ fn main() -> ExitCode {
     if stores.plain.iter().any(|store| store.name().starts_with("etcd")) {
         extra.extend(roundtrips::trials());
     }
-    let names: Vec<String> = extra.iter().map(|trial| trial.name().to_owned()).collect();
     // A run on no store of them still has their names.
     let elsewhere = portworx::names().chain(compat::names()).map(str::to_owned);
-    let all = names.iter().cloned().chain(elsewhere).collect();
-    extra.push(statements::trial(names));
-    extra.push(readme::trial(all));
+    let names: Vec<String> = extra.iter().map(|trial| trial.name().to_owned()).chain(elsewhere).collect();
+    extra.push(statements::trial(names.clone()));
+    extra.push(readme::trial(names));
     let wrapped = wrapped(&stores.plain);
     kvdb_testsuite::main([stores.plain, stores.otherwise, wrapped].concat(), extra)
 }
