@@ -1,14 +1,19 @@
-//! README's feature table: it has every name of the Go library, and every trial that it names exists.
+//! README's feature tables: they have every name of the Go libraries, and every trial that they name exists.
 
 use std::collections::BTreeSet;
 
 const README: &str = include_str!("../../README.md");
 
-/// The heading of the section that has the table.
-const SECTION: &str = "## Coming from portworx/kvdb";
+/// The headings of the sections that have a table, and the names that it has.
+const TABLES: &[(&str, &str)] = &[
+    ("## Coming from portworx/kvdb", PORTWORX),
+    ("## Coming from hmetcd", HMETCD),
+    ("## Coming from code-server", CODE_SERVER),
+    ("## Coming from lainlet", LAINLET),
+];
 
-/// What the Go library exports.
-const NAMES: &str = "
+/// What portworx/kvdb exports.
+const PORTWORX: &str = "
     New Register DatastoreInit DatastoreVersion RegisterWrapper WrapperInit AddWrapper RemoveWrapper WrapperName
     Wrapper_None Wrapper_Log Wrapper_NoQuorum KvdbWrapper WrappedKvdb SetWrappedKvdb Removed SetInstance Instance
     Version LogFatalErrorCB FatalErrorCB SetFatalCb SetLockHoldDuration GetLockHoldDuration GetLockTryDuration KVPair
@@ -22,13 +27,36 @@ const NAMES: &str = "
     ClientCertAuth RetryCount ACLToken CAAuthAddress InsecureSkipVerify TransportScheme LogPathOption
 ";
 
-/// The trial that compares the table with the names of all trials, `extra` beside those of the suite.
+/// What hmetcd exports.
+const HMETCD: &str = "
+    Open Close Kvi Kvi_KV Kvs_etcd Kvs_mem DistLock DistTimedLock DistUnlock Store TempKey Get GetRange Delete Transaction
+    TAS Watch WatchWithCB WatchCBCancel WatchCBFunc WatchCBHandle KVC_KEYCHANGE_INVAL KVC_KEYCHANGE_PUT
+    KVC_KEYCHANGE_DELETE DIST_LOCK_KEY KvcLockResult KVC_LOCK_RSLT_INVALID KVC_LOCK_SET_FAIL KVC_LOCK_OCCUPIED
+    KVC_LOCK_GRANTED KVC_LOCK_RELEASE_FAIL KVC_LOCK_RELEASED
+";
+
+/// What code-server's package exports.
+const CODE_SERVER: &str = "
+    WaitFor WatchPrefix KVTransform PersistentLease NewPersistentLease Close Key SetValue Snapshot Tree
+";
+
+/// What lainlet's store exports.
+const LAINLET: &str = "
+    Register New CreateEndpoints Initializer Store Get GetTree Put Delete Exists Watch WatchTree List Close KVPair Event
+    Action ERROR GET SET UPDATE DELETE INIT ErrBackendNotSupported ErrCallNotSupported ErrNotReachable ErrCannotLock
+    ErrKeyModified ErrKeyNotFound ErrPreviousNotSpecified ErrKeyExists
+";
+
+/// The trial that compares the tables with the names of all trials, `extra` beside those of the suite.
 #[must_use]
 pub fn trial(extra: Vec<String>) -> libtest_mimic::Trial {
-    libtest_mimic::Trial::test("readme: the feature table has every name, and its trials exist", move || {
+    libtest_mimic::Trial::test("readme: the feature tables have every name, and their trials exist", move || {
         let suite = kvdb_testsuite::trials().map(|trial| trial.name.to_owned());
         let trials = suite.chain(extra.iter().map(|name| without_store(name).to_owned())).collect();
-        compare(README, NAMES, &trials).map_err(libtest_mimic::Failed::from)
+        let mut tables = TABLES.iter();
+        tables
+            .try_for_each(|(section, names)| compare(README, section, names, &trials))
+            .map_err(libtest_mimic::Failed::from)
     })
 }
 
@@ -42,8 +70,8 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-fn compare(readme: &str, names: &str, trials: &BTreeSet<String>) -> Result<(), String> {
-    let (_, section) = readme.split_once(SECTION).ok_or(format!("README has no section {SECTION:?}"))?;
+fn compare(readme: &str, heading: &str, names: &str, trials: &BTreeSet<String>) -> Result<(), String> {
+    let (_, section) = readme.split_once(heading).ok_or(format!("README has no section {heading:?}"))?;
     let section = section.split_once("\n## ").map_or(section, |(section, _)| section);
     let mut told = BTreeSet::new();
     // The first two lines are the head.
@@ -57,11 +85,11 @@ fn compare(readme: &str, names: &str, trials: &BTreeSet<String>) -> Result<(), S
             return Err(format!("a row without a trial: {row}"));
         }
         if let Some(proof) = quoted(proofs).find(|proof| !trials.contains(*proof)) {
-            return Err(format!("the feature table names a trial that does not exist: {proof}"));
+            return Err(format!("the table of {heading:?} names a trial that does not exist: {proof}"));
         }
     }
     match names.split_whitespace().find(|name| !told.contains(name)) {
-        Some(name) => Err(format!("the feature table lacks {name}")),
+        Some(name) => Err(format!("the table of {heading:?} lacks {name}")),
         None => Ok(()),
     }
 }
@@ -71,8 +99,8 @@ mod tests {
     use super::*;
 
     fn compared(rows: &str) -> Result<(), String> {
-        let readme = format!("# Title\n\n{SECTION}\n\n| a | b | c |\n|---|---|---|\n{rows}\n\n## Next\n\n| x |\n");
-        compare(&readme, "Get Put", &BTreeSet::from(["3.1 get".to_owned(), "3.5 put".to_owned()]))
+        let readme = format!("# Title\n\n## Coming\n\n| a | b | c |\n|---|---|---|\n{rows}\n\n## Next\n\n| x |\n");
+        compare(&readme, "## Coming", "Get Put", &BTreeSet::from(["3.1 get".to_owned(), "3.5 put".to_owned()]))
     }
 
     #[test]
@@ -81,7 +109,7 @@ mod tests {
         assert!(compared("| `Get` | get | `3.1 get` |").unwrap_err().contains("lacks Put"));
         assert!(compared("| `Get`, `Put` | get | `3.1 get`, `3.2 gone` |").unwrap_err().contains("3.2 gone"));
         assert!(compared("| `Get`, `Put` | get | proved |").unwrap_err().contains("without a trial"));
-        assert!(compare("# Title", "", &BTreeSet::new()).is_err());
+        assert!(compare("# Title", "## Coming", "", &BTreeSet::new()).is_err());
     }
 
     #[test]
