@@ -47,6 +47,8 @@ pub fn trials(stores: &[Arc<dyn Store>]) -> Vec<Trial> {
         add("writes whose answers are lost are not done by halves or twice", |a, b| {
             Box::pin(faults::lost_answers(a, b))
         });
+        add("a position that others changed is not gone on with", |a, b| Box::pin(faults::position_changed(a, b)));
+        add("a lock that was taken away is noticed with the next write", |a, b| Box::pin(faults::lock_taken(a, b)));
         add("a write that arrives late writes nothing", |a, b| Box::pin(faults::late(a, b)));
         add("a mirror that lost its lock writes nothing more", |a, b| Box::pin(faults::stale(a, b)));
     }

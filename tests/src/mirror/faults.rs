@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
 use kvdb::prelude::*;
-use kvdb::recipes::Mirror;
-use kvdb::{Capabilities, Error, Retry};
+use kvdb::recipes::{Mirror, MirrorReason, MirrorStage};
+use kvdb::{Batch, Capabilities, Error, Key, KeyRange, Op, Retry, Scan};
 use kvdb_testsuite::decorate::{Call, Fault};
 use kvdb_testsuite::help::{eventually, soon};
 use kvdb_testsuite::{Proof, ensure, ensure_eq};
@@ -127,4 +128,69 @@ pub(super) async fn stale(from: Side, to: Side) -> Proof {
     ensure!(!second.is_finished(), "the second one ended");
     second.abort();
     written
+}
+
+/// Somebody else's position, put there under its lock: it must not go on as if that were its own.
+pub(super) async fn position_changed(from: Side, to: Side) -> Proof {
+    let (from, to) = (from.open().await?, to.open().await?);
+    let (source, target) = (from.handle().await?, to.handle().await?);
+    source.put("a", "1").await?;
+    let reasons = Arc::new(Mutex::new(Vec::new()));
+    let telling = Arc::clone(&reasons);
+    let mirror = Mirror::new(&source, &target).on_progress(move |progress| {
+        if let MirrorStage::Copying(reason) = progress.stage {
+            telling.lock().unwrap().push(reason);
+        }
+    });
+    let running = tokio::spawn(mirror.run());
+    eventually("it follows", async || Ok(target.get("a").await?.is_some())).await?;
+    let position = Key::from(format!("{}/_kvdb/mirror/_kvdb", to.domain));
+    let backend = to.place.connect(&Options::new()).await?;
+    let value = Bytes::from_static(b"{}");
+    let put = Op::Put { key: position, value, lease: None, previous: false };
+    backend.commit(&Batch { guards: Vec::new(), ops: vec![put] }).await?;
+    source.put("a", "2").await?;
+    let second = async || Ok(target.get("a").await?.is_some_and(|pair| pair.text() == Some("2")));
+    let went_on = eventually("it goes on", second).await;
+    running.abort();
+    went_on?;
+    let reasons = reasons.lock().unwrap().clone();
+    ensure!(reasons.contains(&MirrorReason::OtherSource), "it went on with a position of others: {reasons:?}");
+    Ok(())
+}
+
+/// Its lock is taken away, and nothing tells it: with its next write it notices, and takes the lock anew.
+pub(super) async fn lock_taken(from: Side, to: Side) -> Proof {
+    let (from, to) = (from.open().await?, to.open().await?);
+    let source = from.handle().await?;
+    let locks = format!("{}/_kvdb/lock/", to.domain);
+    let watched = locks.clone();
+    let target = to
+        .faulty(move |call| match call {
+            Call::Watch(spec) if format!("{:?}", spec.range).contains(&watched) => Fault::Stall,
+            _ => Fault::None,
+        })
+        .await?;
+    source.put("a", "1").await?;
+    let running = tokio::spawn(Mirror::new(&source, &target).id("me").run());
+    let plain = to.handle().await?;
+    eventually("it follows", async || Ok(plain.get("a").await?.is_some())).await?;
+    let held = plain.lock_holder("kvdb-mirror").await?.map(|holder| (holder.id, holder.token));
+    ensure_eq!(held.as_ref().map(|(id, _)| id.as_str()), Some("me"));
+    let backend = to.place.connect(&Options::new()).await?;
+    let pages = backend.list(&KeyRange::prefix(locks.as_bytes()), &Scan::default());
+    let pages: Vec<_> = pages.try_collect().await?;
+    let keys =
+        pages.into_iter().flat_map(|page| page.entries).map(|entry| Op::Delete { key: entry.key, previous: false });
+    let taken = Batch { guards: Vec::new(), ops: keys.collect() };
+    ensure_eq!(taken.ops.len(), 1, "keys of the lock");
+    backend.commit(&taken).await?;
+    source.put("a", "2").await?;
+    let second = async || Ok(plain.get("a").await?.is_some_and(|pair| pair.text() == Some("2")));
+    let went_on = eventually("it goes on", second).await;
+    let now = plain.lock_holder("kvdb-mirror").await?.map(|holder| (holder.id, holder.token));
+    running.abort();
+    went_on?;
+    ensure!(now.is_some() && now != held, "it wrote without its lock: {held:?}, then {now:?}");
+    Ok(())
 }
