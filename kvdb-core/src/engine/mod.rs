@@ -40,7 +40,6 @@ mod txn_emulated;
 mod verbs;
 mod void;
 mod watch_reader;
-mod watch_resync;
 mod watch_upstream;
 mod write;
 mod write_key;
