@@ -122,15 +122,15 @@ impl Show {
     fn step(&mut self, step: MirrorProgress, out: &mut Output) -> Result<(), Failure> {
         if step.stage != self.last.stage {
             self.bar.suspend(|| out.either(|| told(stage_name(&step.stage), &step), || stage_line(&step)))?;
-            self.bar.reset();
+            self.bar.finish_and_clear();
+            self.bar = progress::bar(None, "keys");
+        }
+        if step.total != self.last.total {
+            self.bar.finish_and_clear();
+            self.bar = progress::bar(step.total, "keys");
         }
         match step.stage {
-            MirrorStage::Copying(_) => {
-                if let Some(total) = step.total {
-                    self.bar.set_length(total);
-                }
-                self.bar.set_position(step.read);
-            }
+            MirrorStage::Copying(_) => self.bar.set_position(step.read),
             MirrorStage::Following => self.bar.set_position(step.copied + step.deleted),
             _ => {}
         }
