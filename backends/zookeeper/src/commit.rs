@@ -159,26 +159,35 @@ impl Shared {
     async fn view(&self, client: &Client, batch: &Batch, fresh: Fresh) -> Result<(View, i64)> {
         let keys = plan::keys(batch)?;
         let mut seen = self.sessions.seen();
-        let mut sync = false;
-        if fresh == Fresh::Strict {
-            let passed = match keys.first() {
-                Some(key) => self.pass_barrier(client, key.as_bytes()).await.map(Some),
-                None => Ok(None),
-            };
-            match passed {
-                Ok(Some(written)) => seen = seen.max(written),
-                Ok(None) => sync = true,
-                // Whoever may not write has what a plain read has.
-                Err(error) if *error.kind() == ErrorKind::PermissionDenied => sync = true,
-                Err(error) => return Err(error),
-            }
-        }
         let mut generations: Vec<String> = keys.iter().map(|key| path::generation(key.as_bytes())).collect();
         generations.sort_unstable();
         generations.dedup();
         let leaves: Vec<String> = keys.iter().map(|key| path::leaf(key.as_bytes())).collect();
         let looks: Vec<Look> = generations.iter().chain(&leaves).cloned().map(Look::Data).collect();
-        let mut found = look(client, &looks, sync).await?.found.into_iter();
+        let sights = match keys.first().filter(|_| fresh == Fresh::Strict) {
+            Some(key) => {
+                // Both are sent before either is awaited: one round trip.
+                let written = client.set_data(&path::barrier(key.as_bytes()), b"", None);
+                let sights = look(client, &looks, false).await?;
+                match written.await {
+                    Ok(stat) => {
+                        self.sessions.note(stat.mzxid);
+                        seen = seen.max(stat.mzxid);
+                        sights
+                    }
+                    Err(Cause::NoNode) => {
+                        seen = seen.max(self.pass_barrier(client, key.as_bytes()).await?);
+                        look(client, &looks, false).await?
+                    }
+                    // Whoever may not write has what a plain read has.
+                    Err(Cause::NoAuth) => look(client, &looks, true).await?,
+                    // It changes nothing that anybody sees.
+                    Err(cause) => return Err(explain(Call::Read, cause)),
+                }
+            }
+            None => look(client, &looks, fresh == Fresh::Strict).await?,
+        };
+        let mut found = sights.found.into_iter();
         let mut view = View::default();
         for generation in generations {
             let version = found.next().and_then(|sight| sight.data()).map(|(_, stat)| stat.version);
