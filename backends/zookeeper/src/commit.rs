@@ -114,11 +114,12 @@ impl Shared {
                     ground::make(client, &[], &[&generation], &self.sessions.settings.acl).await?;
                     continue;
                 }
-                Plan::Conflict | Plan::Nothing if fresh == Fresh::MayLag => {
+                Plan::Conflict { surely: true } => return Ok(Outcome::Conflict),
+                Plan::Conflict { .. } | Plan::Nothing if fresh == Fresh::MayLag => {
                     fresh = Fresh::Strict;
                     continue;
                 }
-                Plan::Conflict => return Ok(Outcome::Conflict),
+                Plan::Conflict { .. } => return Ok(Outcome::Conflict),
                 Plan::Nothing => {
                     let results = batch.ops.iter().map(|_| OpResult::Deleted { removed: 0, previous: None }).collect();
                     return Ok(Outcome::Committed { revision: Revision::new(shown.cast_unsigned()), results });

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use kvdb_core::{Batch, Capabilities, Error, Guard, Key, LeaseId, Op, Result};
+use kvdb_core::{Batch, Capabilities, Error, Guard, Key, LeaseId, Op, Result, Revision};
 use zookeeper::Stat;
 
 use crate::path;
@@ -65,8 +65,10 @@ pub(crate) struct Step {
 /// What becomes of a batch.
 #[derive(Debug)]
 pub(crate) enum Plan {
-    /// A guard does not hold.
-    Conflict,
+    /// A guard does not hold, and surely never will again if what was seen is a later write than the one it asks for.
+    Conflict {
+        surely: bool,
+    },
     /// All guards hold and there is nothing to write.
     Nothing,
     /// A generation node is missing that must be relied on.
@@ -125,7 +127,8 @@ pub(crate) fn plan(batch: &Batch, view: &View, under: Option<&Under>) -> Result<
             Guard::Unchanged(_, revision) => seen.is_some_and(|(_, stat)| *revision == stat.mzxid.cast_unsigned()),
         };
         if !holds {
-            return Ok(Plan::Conflict);
+            let later = |revision: &Revision| seen.is_some_and(|(_, stat)| stat.mzxid.cast_unsigned() > revision.get());
+            return Ok(Plan::Conflict { surely: matches!(guard, Guard::Unchanged(_, revision) if later(revision)) });
         }
     }
     let mut generations: BTreeMap<String, Generation> = BTreeMap::new();
@@ -220,8 +223,6 @@ pub(crate) fn plan(batch: &Batch, view: &View, under: Option<&Under>) -> Result<
 
 #[cfg(test)]
 mod tests {
-    use kvdb_core::Revision;
-
     use super::*;
 
     fn stat(mzxid: i64, version: i32, owner: i64) -> Stat {
@@ -261,7 +262,8 @@ mod tests {
     fn shown(guards: Vec<Guard>, ops: Vec<Op>, seen: &[(&str, Option<Stat>)], session: Option<i64>) -> String {
         let under = session.map(|session| Under { lease: LeaseId::Number(1), session });
         match plan(&Batch { guards, ops }, &view(seen), under.as_ref()).unwrap() {
-            Plan::Conflict => "conflict".to_owned(),
+            Plan::Conflict { surely: true } => "conflict for good".to_owned(),
+            Plan::Conflict { surely: false } => "conflict".to_owned(),
             Plan::Nothing => "nothing".to_owned(),
             Plan::Ungrounded(_) => "ungrounded".to_owned(),
             Plan::Steps(steps) => {
@@ -304,7 +306,9 @@ mod tests {
         let unchanged = |revision| vec![Guard::Unchanged("a".into(), Revision::new(revision))];
         assert_eq!(shown(unchanged(9), vec![put("a", None, false)], &there, None), "check g 7, set /a= 3");
         assert_eq!(shown(unchanged(9), vec![delete("a", false)], &there, None), "set g 7, delete /a= 3");
-        assert_eq!(shown(unchanged(8), vec![delete("a", false)], &there, None), "conflict");
+        // Revision 9 was seen: 8 is over, and 10 may be what a server that lags has not heard of.
+        assert_eq!(shown(unchanged(8), vec![delete("a", false)], &there, None), "conflict for good");
+        assert_eq!(shown(unchanged(10), vec![delete("a", false)], &there, None), "conflict");
         let absent = || vec![Guard::Absent("a".into())];
         assert_eq!(shown(absent(), vec![put("a", None, false)], &[("a", None)], None), "set g *, create /a=");
         assert_eq!(shown(absent(), vec![put("a", None, false)], &there, None), "conflict");

@@ -160,14 +160,18 @@ async fn a_read_is_a_sync_and_a_read_and_nothing_else() {
     let store = open_at(&[address], &ZooKeeperConfig::default()).await;
     let key = Key::from(format!("{}k", place()));
     drop(written(&store, vec![], put(&key, "1")).await);
-    let before = proxy.bytes_up();
-    for _ in 0..10 {
-        drop(get(&store, &key).await);
+    // Pings come in between, of 12 bytes each: more on a busy machine, where ten reads take their time.
+    let mut least = u64::MAX;
+    for _ in 0..5 {
+        let before = proxy.bytes_up();
+        for _ in 0..10 {
+            drop(get(&store, &key).await);
+        }
+        least = least.min(proxy.bytes_up() - before);
     }
-    // Two requests of 16 bytes and the path each; a few pings of 12 bytes may come in between.
+    // Two requests of 16 bytes and the path each.
     let each = 2 * (16 + key.len() as u64 + 2) + 1;
-    let sent = proxy.bytes_up() - before;
-    assert!(sent >= 10 * each && sent < 11 * each, "{sent} bytes for ten of {each}");
+    assert!(least >= 10 * each && least < 11 * each, "{least} bytes for ten of {each}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
