@@ -208,7 +208,13 @@ pub(super) async fn dropped_at_any_await(ctx: Ctx) -> Proof {
     let (kv, other) = (ctx.open().await?, ctx.open().await?);
     let (lock, theirs) = (RwLock::new(&kv, "job"), RwLock::new(&other, "job"));
     let give_up = async |way: Way, polls: usize| {
-        let dropped = drop_after(take(&lock, way), polls);
+        // A lease that outlives the trial's patience: its end must not make up for what is left behind.
+        let ttl = ctx.ttl(Duration::from_secs(600));
+        let call = match way {
+            Read => lock.read().ttl(ttl),
+            Write => lock.write().ttl(ttl),
+        };
+        let dropped = drop_after(call.into_future(), polls);
         drop(tokio::time::timeout(Duration::from_millis(30), dropped).await);
     };
     for polls in 0..8 {
