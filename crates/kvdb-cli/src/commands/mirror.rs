@@ -29,7 +29,8 @@ Leases and TTLs are not kept: a key goes when FROM's goes, not by itself.
 
 How far it has come is kept in TO, in the same transactions as the keys. However it ended, the next run goes on from
 there, and says how many keys it read. If FROM keeps no history (Consul, ZooKeeper) or has dropped it meanwhile, that is
-said, everything is compared and what differs is written. What others wrote to TO is seen with --compare only.
+said, everything is compared and what differs is written. What others wrote to TO is seen with --compare only, and only
+with it does an empty FROM empty TO: one that is mistyped is empty, too.
 
 One mirror at a time writes to a place: another one waits for its lock for a moment, and ends with exit code 5. After a
 sudden death the lock is free within a few seconds. Ctrl-C ends it at any time: exit code 0, with --once 130.
@@ -67,6 +68,9 @@ impl Mirror {
     }
 
     async fn mirror(&self, from: &Handle, to: &Handle, out: &mut Output, signals: &mut Signals) -> Result<(), Failure> {
+        if !self.compare {
+            self.refuse_to_empty(from, to).await?;
+        }
         let (tell, mut told) = mpsc::unbounded_channel();
         // It ends with the mirror, and so do the steps.
         let running = self.recipe(from, to).on_progress(move |step| drop(tell.send(step.clone()))).run();
@@ -91,6 +95,16 @@ impl Mirror {
                 if self.once { Err(Failure::Exit(signal_code(signal))) } else { Ok(()) }
             }
         }
+    }
+
+    /// A mistyped FROM is an empty store, and TO would be one, too.
+    async fn refuse_to_empty(&self, from: &Handle, to: &Handle) -> Result<(), Failure> {
+        let is_empty = async |kv: &Handle| Ok::<_, Error>(kv.list(&self.prefix).limit(1).await?.is_empty());
+        if is_empty(from).await? && !is_empty(to).await? {
+            let message = "FROM has no key there and TO would lose all of its own; say --compare if that is meant";
+            return Err(Error::invalid(message).with_key(self.prefix.as_str()).into());
+        }
+        Ok(())
     }
 
     fn recipe(&self, from: &Handle, to: &Handle) -> Recipe {

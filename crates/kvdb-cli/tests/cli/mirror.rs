@@ -203,3 +203,15 @@ fn differences_are_told_in_order_with_their_values() {
     kvdb.ok(&["mirror", ONE, OTHER, "--once"]);
     assert_eq!(kvdb.ok(&["diff", ONE, OTHER]), "");
 }
+
+#[test]
+fn an_empty_source_does_not_empty_the_target_unless_told_so() {
+    let kvdb = Kvdb::new();
+    kvdb.ok(&["--store", OTHER, "put", "k", "1"]);
+    let refused = kvdb.run(&["mirror", "redb:mistyped.redb", OTHER, "--once"]);
+    assert!(refused.code == 2 || refused.code == 1, "{refused:?}");
+    assert!(refused.err.contains("--compare"), "{refused:?}");
+    assert_eq!(count(&kvdb, OTHER), 1);
+    kvdb.ok(&["mirror", "redb:mistyped.redb", OTHER, "--once", "--compare"]);
+    assert_eq!(count(&kvdb, OTHER), 0);
+}
