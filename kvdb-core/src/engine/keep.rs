@@ -22,6 +22,10 @@ impl Engine {
         self.shared.ensure_open().map_err(|error| self.shared.explain(operation, name, error))
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.shared.is_closed()
+    }
+
     /// Resolves when the handle is closed.
     pub(crate) async fn until_closed(&self) {
         self.shared.until_closed().await;

@@ -139,6 +139,9 @@ impl PersistentLease {
     /// # Cancel safety
     /// Dropping the future changes nothing.
     pub async fn ready(&self) -> Result<KvPair> {
+        if self.state() == PersistentState::Closed {
+            return Err(self.common.explain(closed()));
+        }
         let number = self.common.wanted.borrow().number;
         let mut told = self.common.told.subscribe();
         let answer = match told.wait_for(|told| told.ready(number).is_some()).await {
@@ -173,7 +176,9 @@ impl PersistentLease {
     /// Where it stands, as far as is known here.
     #[must_use]
     pub fn state(&self) -> PersistentState {
-        self.common.told.borrow().state
+        let state = self.common.told.borrow().state;
+        // The task hears of the handle's close a moment later.
+        if !state.is_final() && self.common.kv.engine().is_closed() { PersistentState::Closed } else { state }
     }
 
     /// Resolves once the state is another one than `seen`, with that state.

@@ -37,6 +37,7 @@ crate::trials! {
     "13.7 close tells when the store is out of reach, and the key goes all the same", needs(LEASES) => persistent_faults::close_while_away;
     "13.7 a lost reply to the put is made up for", needs(LEASES) => persistent_faults::lost_reply;
     "13.7 yielding, it leaves another's value alone and takes the key after it", needs(LEASES) => persistent_conflicts::yields;
+    "13.7 a key under its own lost lease is nobody else's", needs(LEASES|SHARED_LEASES) => persistent_conflicts::own_lost_lease;
     "13.7 failing, it leaves another's value alone and says so", needs(LEASES) => persistent_conflicts::fails;
     "13.7 two that reassert do not keep the store busy", needs(LEASES) => persistent_conflicts::fight;
     "13.7 it heals a restart of the servers", needs(LEASES|DURABLE|SHARED) => persistent_faults::servers_restart;

@@ -86,6 +86,9 @@ pub(super) async fn handle_closed(ctx: Ctx) -> Proof {
     let held = PersistentLease::new(&kv, "a", "1", long(&ctx)).await?;
     soon("the key is put", held.ready()).await??;
     kv.close().await?;
+    // At once, not only once its task has heard of it.
+    ensure_eq!(held.state(), PersistentState::Closed);
+    expect_kind(held.ready().await, &ErrorKind::Closed)?;
     ensure_eq!(other.get("a").await?, None);
     ensure_eq!(soon("its end", held.changed(PersistentState::Present)).await?, PersistentState::Closed);
     held.close().await?;

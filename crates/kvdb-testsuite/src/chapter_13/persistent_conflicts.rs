@@ -2,9 +2,11 @@ use std::time::{Duration, Instant};
 
 use kvdb_core::prelude::*;
 use kvdb_core::recipes::{OnConflict, PersistentLease, PersistentState};
+use kvdb_core::{CallOptions, Kvdb, Options};
 
 use super::persistent::{is_back, long, short};
 use crate::help::{eventually, expect_kind, soon};
+use crate::tap::Tap;
 use crate::{Ctx, Proof, ensure, ensure_eq};
 
 /// Waits until it is in this state.
@@ -42,11 +44,41 @@ pub(super) async fn yields(ctx: Ctx) -> Proof {
     let held = PersistentLease::new(&kv, "a", "ours", options).await?;
     let pair = soon("it is ready", held.ready()).await??;
     let lease = pair.lease.clone().expect("it has a lease");
-    kvdb_core::Kvdb::lease_revoke(&kv, &lease, kvdb_core::CallOptions::default()).await?;
+    kv.lease_revoke(&lease, CallOptions::default()).await?;
     let back = is_back(&other, "a", "ours", "the key is back").await?;
     ensure!(back.modified_index > pair.modified_index, "the key of a revoked lease stayed");
     held.close().await?;
     ensure_eq!(other.get("a").await?, None);
+    Ok(())
+}
+
+pub(super) async fn own_lost_lease(ctx: Ctx) -> Proof {
+    let ((kv, tap), other) = (Tap::open(&ctx, Options::new()).await?, ctx.open().await?);
+    for on_conflict in [OnConflict::Yield, OnConflict::Fail] {
+        let held = PersistentLease::new(&kv, "a", "ours", short(&ctx).on_conflict(on_conflict)).await?;
+        let first = soon("it is ready", held.ready()).await??;
+        let lost = first.lease.clone().expect("it has a lease");
+        // The store still has the lease after its owner gave it up by its own clock.
+        let keeping = tokio::spawn({
+            let (other, lost, pause) = (other.clone(), lost.clone(), short(&ctx).ttl / 8);
+            async move {
+                while other.lease_keep_alive(&lost, CallOptions::default()).await.is_ok() {
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        });
+        tap.faults.hold_feeds(true);
+        tap.faults.stall_all();
+        is_in(&held, PersistentState::Lost).await?;
+        ensure_eq!(other.get("a").await?.and_then(|pair| pair.lease), Some(lost.clone()));
+        tap.faults.hold_feeds(false);
+        tap.faults.revive();
+        let back = soon("it is ready again", held.ready()).await??;
+        ensure!(back.lease.is_some() && back.lease != Some(lost), "{back:?} after {first:?}");
+        held.close().await?;
+        ensure_eq!(other.get("a").await?, None);
+        soon("its leases are ended, the lost one, too", keeping).await??;
+    }
     Ok(())
 }
 

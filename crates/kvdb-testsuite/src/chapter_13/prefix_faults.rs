@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use kvdb_core::prelude::*;
 use kvdb_core::recipes::watch_prefix;
 use kvdb_core::{Bytes, Options};
@@ -110,7 +112,12 @@ pub(super) async fn reconnects(ctx: Ctx) -> Proof {
 
 pub(super) async fn whole_transactions(ctx: Ctx) -> Proof {
     let (kv, other) = (ctx.open().await?, ctx.open().await?);
-    let mut watch = watch_prefix(&kv, "d", number)?;
+    // Decoding takes its time, so that a reader that was woken too soon is there between two keys.
+    let slowly = |pair: &KvPair| {
+        std::thread::sleep(Duration::from_millis(1));
+        number(pair)
+    };
+    let mut watch = watch_prefix(&kv, "d", slowly)?;
     ensure!(next(&mut watch).await?.tree.is_empty(), "not empty");
     const LAST: i64 = 100;
     let writing = tokio::spawn(async move {
